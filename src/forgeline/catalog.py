@@ -1,0 +1,121 @@
+"""Finds a part by kind and name: a file in `parts/<kind>/`, else an entry point `forgeline.<kind>`."""
+
+import ast
+import hashlib
+import importlib
+import inspect
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from forgeline.errors import BadInput
+from forgeline.kinds import VERBS
+
+PARTS = Path(__file__).parent / "parts"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One part as it is listed: found, but not imported."""
+
+    kind: str
+    name: str
+    says: str
+    origin: str
+    """`forgeline`, or the distribution that brings it."""
+    module: str
+
+
+def kinds() -> list[str]:
+    """Kinds that parts exist for."""
+    return sorted(VERBS)
+
+
+def parts(kind: str | None = None) -> list[Entry]:
+    """Every part found, without importing any; own files first, then entry points, by name."""
+    if kind is not None and kind not in VERBS:
+        raise BadInput(f"unknown kind of part {kind}", asked=kind, known=kinds())
+    wanted = kinds() if kind is None else [kind]
+    return [entry for each in wanted for entry in [*own_parts(each), *outside_parts(each)]]
+
+
+def own_parts(kind: str) -> list[Entry]:
+    """Parts in this package."""
+    files = sorted((PARTS / kind).glob("[!_]*.py"))
+    return [
+        Entry(kind, file.stem, first_line(file), "forgeline", f"forgeline.parts.{kind}.{file.stem}") for file in files
+    ]
+
+
+def outside_parts(kind: str) -> list[Entry]:
+    """Parts that other installed distributions bring; a name that is taken already is left out."""
+    taken = {file.stem for file in (PARTS / kind).glob("[!_]*.py")}
+    found = metadata.entry_points(group=f"forgeline.{kind}")
+    return [
+        Entry(kind, point.name, says(point.value), point.dist.name if point.dist else "?", point.value)
+        for point in sorted(found, key=lambda point: point.name)
+        if point.name not in taken
+    ]
+
+
+def says(module: str) -> str:
+    """First docstring line of an outside module, read from its file."""
+    file = file_of(module)
+    return first_line(file) if file else "(cannot be imported)"
+
+
+def file_of(module: str) -> Path | None:
+    """A module's source file, found without importing the module itself."""
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def first_line(file: Path) -> str:
+    """First line of a module's docstring, without importing it."""
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0]
+
+
+def names(kind: str) -> list[str]:
+    """Names of the parts of a kind."""
+    return [entry.name for entry in parts(kind)]
+
+
+def load(kind: str, name: str) -> Any:
+    """The part's module. Errors: BadInput with the nearest name, or naming the verb it lacks."""
+    for entry in parts(kind):
+        if entry.name == name:
+            module = importlib.import_module(entry.module)
+            for verb in VERBS[kind]:
+                if not callable(getattr(module, verb, None)):
+                    raise BadInput(f"part {name} of {entry.origin} has no verb {verb}", where=f"parts/{kind}")
+            return module
+    raise BadInput(f"unknown part {name}", where=f"parts/{kind}", asked=name, known=names(kind))
+
+
+def options(kind: str, name: str) -> dict[str, Any]:
+    """Keyword-only arguments of the part's first verb, with their defaults."""
+    verb = getattr(load(kind, name), VERBS[kind][0])
+    return {p.name: p.default for p in inspect.signature(verb).parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+
+def check_options(kind: str, part: dict[str, Any], where: str) -> dict[str, Any]:
+    """The options of `{use = "name", …}` without `use`. Errors: BadInput with the nearest option."""
+    if "use" not in part:
+        raise BadInput("a part is named by `use`", where=where, remedy=f"Known: {', '.join(names(kind))}.")
+    known = options(kind, part["use"])
+    for key in part:
+        if key != "use" and key not in known:
+            raise BadInput(f"{part['use']} has no option {key}", where=where, asked=key, known=known or ["use"])
+    return {key: value for key, value in part.items() if key != "use"}
+
+
+def source_digest(entry: Entry) -> str:
+    """SHA-256 of a part's source, without importing it: goes into `made.parts`, so an edited part is run again."""
+    file = file_of(entry.module)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else ""

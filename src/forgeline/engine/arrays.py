@@ -1,0 +1,166 @@
+"""Rows as plain arrays: numbers, category codes and dates, ready to be encoded.
+
+Shapes: N rows, A number columns, C category columns, D date columns.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+MISSING = "\x00"
+"""The reserved text of a missing category, so that missing and unseen stay two things."""
+MISSING_DATE = int(np.iinfo(np.int64).min)
+"""The microsecond that stands for a missing date."""
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Rows of a table, one array per kind of column."""
+
+    numbers_NA: np.ndarray
+    """float32; NaN is missing, and nothing else is non-finite."""
+    codes_NC: np.ndarray
+    """int32 index into the column's levels; -1 is missing."""
+    dates_ND: np.ndarray
+    """int64 microseconds since 1970-01-01 UTC; MISSING_DATE is missing."""
+    numbers: list[str]
+    categories: list[str]
+    dates: list[str]
+    levels: list[list[str]]
+    """Texts of each category column, sorted."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.numbers_NA)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns: numbers, categories, dates."""
+        return [*self.numbers, *self.categories, *self.dates]
+
+    def take(self, rows_N: np.ndarray) -> Arrays:
+        """The given rows (indices or a mask), in that order; the levels stay."""
+        return replace(
+            self,
+            numbers_NA=self.numbers_NA[rows_N],
+            codes_NC=self.codes_NC[rows_N],
+            dates_ND=self.dates_ND[rows_N],
+        )
+
+
+def from_frame(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> Arrays:
+    """The named columns of a frame; `inputs` are (column, kind), kind being number, category or date."""
+    names = {kind: [name for name, its in inputs if its == kind] for kind in ("number", "category", "date")}
+    coded = [codes(frame[name]) for name in names["category"]]
+    return Arrays(
+        numbers_NA=stack([numbers(frame[name]) for name in names["number"]], frame.height, np.float32),
+        codes_NC=stack([codes_N for codes_N, _ in coded], frame.height, np.int32),
+        dates_ND=stack([dates(frame[name]) for name in names["date"]], frame.height, np.int64),
+        numbers=names["number"],
+        categories=names["category"],
+        dates=names["date"],
+        levels=[levels for _, levels in coded],
+    )
+
+
+def stack(columns: list[np.ndarray], rows: int, dtype: Any) -> np.ndarray:
+    """Columns side by side, C-contiguous; [rows, 0] when there are none."""
+    out = np.empty((rows, len(columns)), dtype)
+    for index, column in enumerate(columns):
+        out[:, index] = column
+    return out
+
+
+def numbers(series: pl.Series) -> np.ndarray:
+    """float32 values; NaN where missing, unreadable, infinite or beyond float32."""
+    wide = series.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    with np.errstate(over="ignore"):
+        narrow: np.ndarray = wide.astype(np.float32)
+    narrow[~np.isfinite(narrow)] = np.nan
+    return narrow
+
+
+def token(value: object) -> str:
+    """The text a category is known by, the rule of `serving.reader`; MISSING for null, NaN and empty text.
+
+    >>> [token(value) for value in (True, 5, 5.0, 2.5, " a ", None)]
+    ['true', '5', '5', '2.5', 'a', '\\x00']
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if value is None or value != value:
+        return MISSING
+    return str(value).strip() or MISSING
+
+
+def codes(series: pl.Series) -> tuple[np.ndarray, list[str]]:
+    """int32 codes and the sorted levels they index; the token rule runs in Python, once per distinct value."""
+    if series.dtype in (pl.Categorical, pl.Enum):
+        series = series.cast(pl.String)
+    if series.dtype == pl.Decimal:
+        series = series.cast(pl.Float64)
+    distinct = series.drop_nulls().unique()
+    tokens = [token(value) for value in distinct.to_list()]
+    levels = sorted(set(tokens) - {MISSING})
+    if not levels:
+        return np.full(len(series), -1, np.int32), []
+    index = {level: code for code, level in enumerate(levels)}
+    known = pl.Series([index.get(text, -1) for text in tokens], dtype=pl.Int32)
+    return series.replace_strict(distinct, known, default=-1, return_dtype=pl.Int32).to_numpy(), levels
+
+
+def dates(series: pl.Series) -> np.ndarray:
+    """int64 microseconds UTC of a date or datetime column, or of one that holds microseconds already."""
+    if series.dtype == pl.Date:
+        series = series.cast(pl.Datetime("us"))
+    if series.dtype == pl.Datetime:
+        series = series.dt.cast_time_unit("us")
+    return series.to_physical().cast(pl.Int64).fill_null(MISSING_DATE).to_numpy()
+
+
+def save(arrays: Arrays) -> dict[str, bytes]:
+    """File name → content: three .npy files that can be mapped into memory, and the columns as JSON."""
+    columns = {key: getattr(arrays, key) for key in ("numbers", "categories", "dates", "levels")}
+    return {
+        "numbers.npy": npy(arrays.numbers_NA),
+        "codes.npy": npy(arrays.codes_NC),
+        "dates.npy": npy(arrays.dates_ND),
+        "columns.json": json.dumps(columns, ensure_ascii=False).encode(),
+    }
+
+
+def npy(array: np.ndarray) -> bytes:
+    """The bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def load(files: Mapping[str, Path]) -> Arrays:
+    """What `save` gave, from the places the files are kept at; the arrays are mapped read-only."""
+    return Arrays(
+        numbers_NA=mapped(files["numbers.npy"]),
+        codes_NC=mapped(files["codes.npy"]),
+        dates_ND=mapped(files["dates.npy"]),
+        **json.loads(files["columns.json"].read_bytes()),
+    )
+
+
+def mapped(path: Path) -> np.ndarray:
+    """A .npy file mapped read-only; an array without elements cannot be mapped, so it is read."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, _ = np.lib.format.read_array_header_1_0(file)
+    array: np.ndarray = np.load(path, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
+    return array

@@ -1,0 +1,387 @@
+"""The recipe that turns raw columns into features: fitted on some rows, applied in numpy and drawn in ONNX alike.
+
+Every feature is float32 and bit-equal on both sides, so a tree takes the same branch here and in the release.
+Shapes: N rows, A number columns, D date columns, F features, W features of one category column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from forgeline.engine.arrays import MISSING, MISSING_DATE, Arrays
+from forgeline.engine.graph import Graph
+
+LARGEST = float(np.finfo(np.float32).max)
+DAY = 86_400_000_000
+SHIFT = 719_468 * DAY
+"""Microseconds from 0000-03-01 to 1970-01-01: from there on integer division rounds down on both sides."""
+YEAR_1, YEAR_9999 = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""First and last microsecond of Python's dates; later and earlier ones are moved there."""
+FIELDS = ("days", "year", "month", "day", "weekday", "hour", "minute")
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recipe does with one column."""
+
+    column: str
+    missing: bool
+    """Whether a feature says that the value is missing."""
+
+
+class Number(Piece, frozen=True):
+    """A number: imputed with the median."""
+
+    median: float
+    value: bool
+    """Whether the value itself varies enough to be a feature."""
+
+
+class Category(Piece, frozen=True):
+    """A category: one-hot levels, and one group for all others."""
+
+    levels: list[str]
+    """Levels with a place of their own, most frequent first."""
+    other: bool
+    """Whether rarer levels were seen; unseen ones share their feature."""
+    log_counts: list[float]
+    """Of each level, of others, of missing: one more feature; empty when the levels are few."""
+
+
+class Date(Piece, frozen=True):
+    """A date: calendar fields, imputed with the median date."""
+
+    median: int
+    fields: list[str]
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One column of the encoded matrix and the raw column it comes from."""
+
+    name: str
+    column: str
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """Fitted imputation and encoding of a set of columns; columns without any feature are not in it."""
+
+    numbers: list[Number]
+    categories: list[Category]
+    dates: list[Date]
+
+    @property
+    def columns(self) -> list[str]:
+        """Raw columns that are read."""
+        return [piece.column for piece in (*self.numbers, *self.categories, *self.dates)]
+
+    @property
+    def features(self) -> list[Feature]:
+        """Columns of the encoded matrix, in order; a single constant one when nothing varies."""
+        found = [Feature(name, column) for name, column in feature_names(self)]
+        return found or [Feature("constant", "")]
+
+
+def encode(recipe: Recipe) -> bytes:
+    """The recipe as JSON."""
+    return msgspec.json.encode(recipe)
+
+
+def decode(text: bytes) -> Recipe:
+    """The recipe in a JSON text."""
+    return msgspec.json.decode(text, type=Recipe)
+
+
+def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
+    """(feature, column) in the order of the matrix: numbers, their flags, categories, date fields, their flags."""
+    yield from ((piece.column, piece.column) for piece in recipe.numbers if piece.value)
+    yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.numbers if piece.missing)
+    for category in recipe.categories:
+        names = [f"{category.column} = {level}" for level in category.levels]
+        names += [f"{category.column} is another", f"{category.column} is missing"]
+        yield from ((names[place], category.column) for place in one_hot(category))
+        if category.log_counts:
+            yield f"log count of {category.column}", category.column
+    for field in FIELDS:
+        yield from ((f"{field} of {piece.column}", piece.column) for piece in recipe.dates if field in piece.fields)
+    yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.dates if piece.missing)
+
+
+# ---------------------------------------------------------------- fit
+
+
+def fit(
+    arrays: Arrays,
+    rows_N: np.ndarray,
+    columns: Sequence[str] | None = None,
+    *,
+    top: int = 64,
+    least_count: int = 2,
+    least_share: float = 0.0005,
+    many: int = 10,
+) -> Recipe:
+    """The recipe of the given rows.
+
+    A category keeps at most `top` levels, each with at least `least_count` rows and `least_share` of all rows;
+    with more than `many` of them, the log count of the level is a feature as well.
+    """
+    wanted = set(arrays.columns if columns is None else columns)
+    least = max(least_count, int(np.ceil(least_share * len(rows_N))))
+    return Recipe(
+        numbers=kept(arrays.numbers, wanted, lambda j: fit_number(arrays.numbers[j], arrays.numbers_NA[rows_N, j])),
+        categories=kept(
+            arrays.categories,
+            wanted,
+            lambda j: fit_category(
+                arrays.categories[j], arrays.codes_NC[rows_N, j], arrays.levels[j], least=least, top=top, many=many
+            ),
+        ),
+        dates=kept(arrays.dates, wanted, lambda j: fit_date(arrays.dates[j], arrays.dates_ND[rows_N, j])),
+    )
+
+
+P = TypeVar("P", bound=Piece)
+
+
+def kept(names: list[str], wanted: set[str], fit_column: Callable[[int], P | None]) -> list[P]:
+    """The fitted pieces of the wanted columns, without those that give no feature."""
+    pieces = (fit_column(index) for index, name in enumerate(names) if name in wanted)
+    return [piece for piece in pieces if piece is not None]
+
+
+def fit_number(column: str, x_N: np.ndarray) -> Number | None:
+    """Median and flags of one number column; None when it does not vary."""
+    known = x_N[np.isfinite(x_N)]
+    median = float(np.float32(np.median(known.astype(np.float64)))) if len(known) else 0.0
+    value = len(known) > 0 and bool(known.min() < known.max())
+    missing = 0 < len(known) < len(x_N)
+    return Number(column=column, missing=missing, median=median, value=value) if value or missing else None
+
+
+def fit_category(
+    column: str, code_N: np.ndarray, levels: list[str], *, least: int, top: int, many: int
+) -> Category | None:
+    """Kept levels, by count and then by text; None when the column does not vary."""
+    counts = np.bincount(code_N + 1, minlength=len(levels) + 1)
+    missing, counts = int(counts[0]), counts[1:]
+    frequent = np.flatnonzero(counts >= least)
+    frequent = frequent[np.argsort(-counts[frequent], kind="stable")][:top]
+    others = int(counts.sum() - counts[frequent].sum())
+    logs = np.log1p([*counts[frequent], 0, missing]).astype(np.float32) if len(frequent) > many else []
+    piece = Category(
+        column=column,
+        missing=missing > 0,
+        levels=[levels[code] for code in frequent],
+        other=others > 0,
+        log_counts=[float(count) for count in logs],
+    )
+    return piece if one_hot(piece) else None
+
+
+def fit_date(column: str, micros_N: np.ndarray) -> Date | None:
+    """Median date and the calendar fields that vary; None when nothing does."""
+    known = micros_N[micros_N != MISSING_DATE]
+    if not len(known):
+        return None
+    median = int(np.partition(known, len(known) // 2)[len(known) // 2])
+    found = calendar(np.clip(known, YEAR_1, YEAR_9999))
+    fields = [name for name, field in zip(FIELDS, found, strict=True) if field.min() < field.max()]
+    missing = len(known) < len(micros_N)
+    return Date(column=column, missing=missing, median=median, fields=fields) if fields or missing else None
+
+
+# ---------------------------------------------------------------- shared by both sides
+
+
+def one_hot(piece: Category) -> list[int]:
+    """Rows of the table (levels, others, missing) that have a feature; of two groups the second alone has."""
+    groups = [*range(len(piece.levels)), *([len(piece.levels)] if piece.other else [])]
+    groups += [len(piece.levels) + 1] if piece.missing else []
+    return groups if len(groups) > 2 else groups[1:]
+
+
+def table(piece: Category) -> np.ndarray:
+    """Features of each level, of others (and unseen), of missing: float32 [levels + 2, W]."""
+    flags = np.eye(len(piece.levels) + 2, dtype=np.float32)[:, one_hot(piece)]
+    if not piece.log_counts:
+        return flags
+    return np.column_stack([flags, np.array(piece.log_counts, np.float32)])
+
+
+Integers = TypeVar("Integers", np.ndarray, "Tensor")
+
+
+def calendar(micros: Integers) -> list[Integers]:
+    """FIELDS of microseconds since 1970-01-01, for years 1 to 9999, in integer arithmetic alone.
+
+    Civil from days after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms" (2013): years begin in
+    March, eras have 400 years. Weekdays count from Monday = 0.
+    """
+    shifted = micros + SHIFT
+    day_count = shifted // DAY
+    minute_of_day = (shifted - day_count * DAY) // 60_000_000
+    era = day_count // 146_097
+    day_of_era = day_count - era * 146_097
+    year_of_era = (
+        day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096
+    ) // 365
+    day_of_year = day_of_era - (year_of_era * 365 + year_of_era // 4 - year_of_era // 100)
+    month = (day_of_year * 5 + 2) // 153
+    return [
+        day_count - 719_468,
+        year_of_era + era * 400 + month // 10,
+        (month + 2) % 12 + 1,
+        day_of_year - (month * 153 + 2) // 5 + 1,
+        (day_count + 2) % 7,
+        minute_of_day // 60,
+        minute_of_day % 60,
+    ]
+
+
+def number_places(recipe: Recipe) -> list[int]:
+    """Which columns of [values, missing flags] are features."""
+    count = len(recipe.numbers)
+    values = [index for index, piece in enumerate(recipe.numbers) if piece.value]
+    return values + [count + index for index, piece in enumerate(recipe.numbers) if piece.missing]
+
+
+def date_places(recipe: Recipe) -> list[int]:
+    """Which columns of [days, years, …, minutes, missing flags] are features."""
+    count = len(recipe.dates)
+    fields = [
+        place * count + index
+        for place, field in enumerate(FIELDS)
+        for index, piece in enumerate(recipe.dates)
+        if field in piece.fields
+    ]
+    return fields + [len(FIELDS) * count + index for index, piece in enumerate(recipe.dates) if piece.missing]
+
+
+# ---------------------------------------------------------------- numpy
+
+
+def transform(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> np.ndarray:
+    """Features of the given rows: float32 [N, F], C-contiguous, no NaN."""
+    parts_NF = [*transform_numbers(recipe, arrays, rows_N), *transform_categories(recipe, arrays, rows_N)]
+    parts_NF += transform_dates(recipe, arrays, rows_N)
+    return np.concatenate(parts_NF, axis=1) if parts_NF else np.zeros((len(rows_N), 1), np.float32)
+
+
+def transform_numbers(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
+    """Imputed numbers and their missing flags."""
+    if recipe.numbers:
+        index = {name: place for place, name in enumerate(arrays.numbers)}
+        x_NA = arrays.numbers_NA[np.ix_(rows_N, [index[piece.column] for piece in recipe.numbers])]
+        finite_NA = np.isfinite(x_NA)
+        filled_NA = np.where(finite_NA, x_NA, np.array([piece.median for piece in recipe.numbers], np.float32))
+        yield np.concatenate([filled_NA, ~finite_NA], axis=1, dtype=np.float32)[:, number_places(recipe)]
+
+
+def transform_categories(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
+    """One row of the category's table for each code."""
+    for piece in recipe.categories:
+        column = arrays.categories.index(piece.column)
+        places = {level: place for place, level in enumerate(piece.levels)}
+        other, missing = len(piece.levels), len(piece.levels) + 1
+        place_of_code = np.array([*(places.get(level, other) for level in arrays.levels[column]), missing])
+        yield table(piece)[place_of_code[arrays.codes_NC[rows_N, column]]]
+
+
+def transform_dates(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
+    """Calendar fields of imputed dates and their missing flags."""
+    if recipe.dates:
+        micros_ND = arrays.dates_ND[np.ix_(rows_N, [arrays.dates.index(piece.column) for piece in recipe.dates])]
+        missing_ND = micros_ND == MISSING_DATE
+        filled_ND = np.where(missing_ND, np.array([piece.median for piece in recipe.dates]), micros_ND)
+        fields_ND = calendar(np.clip(filled_ND, YEAR_1, YEAR_9999))
+        yield np.concatenate([*fields_ND, missing_ND], axis=1, dtype=np.float32, casting="unsafe")[
+            :, date_places(recipe)
+        ]
+
+
+# ---------------------------------------------------------------- ONNX
+
+
+def draw(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> str:
+    """Add the nodes that turn raw columns into features; the name of their tensor, float32 [N, F].
+
+    `inputs`: column → tensor [N, 1]: float32 (NaN or infinite = missing), string (token rule; MISSING = missing),
+    or int64 microseconds (MISSING_DATE = missing). Columns the recipe does not read may be absent or present.
+    """
+    parts = [*draw_numbers(recipe, graph, inputs), *draw_categories(recipe, graph, inputs)]
+    parts += draw_dates(recipe, graph, inputs)
+    if not parts:
+        return graph.add("ConstantOfShape", graph.add("Shape", next(iter(inputs.values()))))
+    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+
+
+def draw_numbers(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> Iterable[str]:
+    """Nodes for all numbers at once."""
+    if recipe.numbers:
+        x = graph.add("Concat", *(inputs[piece.column] for piece in recipe.numbers), axis=1)
+        finite = graph.add("LessOrEqual", graph.add("Abs", x), graph.constant(LARGEST))
+        medians = graph.constant([piece.median for piece in recipe.numbers])
+        filled = graph.add("Where", finite, x, medians)
+        flags = graph.cast(graph.add("Not", finite), "float")
+        both = graph.add("Concat", filled, flags, axis=1)
+        yield graph.add("Gather", both, graph.constant(number_places(recipe), np.int64), axis=1)
+
+
+def draw_categories(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> Iterable[str]:
+    """Two nodes for each category, text to place and place to features; then one reshape for all."""
+    blocks = []
+    for piece in recipe.categories:
+        place = graph.add(
+            "LabelEncoder",
+            inputs[piece.column],
+            domain="ai.onnx.ml",
+            keys_strings=[*piece.levels, MISSING],
+            values_int64s=[*range(len(piece.levels)), len(piece.levels) + 1],
+            default_int64=len(piece.levels),
+        )
+        blocks.append(graph.add("Gather", graph.constant(table(piece)), place, axis=0))
+    if blocks:
+        yield graph.add("Squeeze", graph.add("Concat", *blocks, axis=2), graph.constant([1], np.int64))
+
+
+def draw_dates(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> Iterable[str]:
+    """Nodes for all dates at once: the same calendar, on tensors."""
+    if recipe.dates:
+        micros = graph.add("Concat", *(inputs[piece.column] for piece in recipe.dates), axis=1)
+        missing = graph.add("Equal", micros, graph.constant(MISSING_DATE, np.int64))
+        medians = graph.constant([piece.median for piece in recipe.dates], np.int64)
+        filled = graph.add("Where", missing, medians, micros)
+        ends = graph.constant(YEAR_1, np.int64), graph.constant(YEAR_9999, np.int64)
+        fields = [field.name for field in calendar(Tensor(graph, graph.add("Clip", filled, *ends)))]
+        wide = graph.add("Concat", *fields, graph.cast(missing, "int64"), axis=1)
+        chosen = graph.add("Gather", wide, graph.constant(date_places(recipe), np.int64), axis=1)
+        yield graph.cast(chosen, "float")
+
+
+class Tensor:
+    """An int64 tensor of a graph with the arithmetic of an array, so that one formula serves both sides."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph, self.name = graph, name
+
+    def apply(self, op: str, other: Tensor | int) -> Tensor:
+        """One node on this tensor and another, or a constant."""
+        name = other.name if isinstance(other, Tensor) else self.graph.constant(other, np.int64)
+        return Tensor(self.graph, self.graph.add(op, self.name, name))
+
+    def __add__(self, other: Tensor | int) -> Tensor:
+        return self.apply("Add", other)
+
+    def __sub__(self, other: Tensor | int) -> Tensor:
+        return self.apply("Sub", other)
+
+    def __mul__(self, other: Tensor | int) -> Tensor:
+        return self.apply("Mul", other)
+
+    def __floordiv__(self, other: Tensor | int) -> Tensor:
+        return self.apply("Div", other)
+
+    def __mod__(self, other: Tensor | int) -> Tensor:
+        return self.apply("Mod", other)

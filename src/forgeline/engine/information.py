@@ -1,0 +1,124 @@
+"""How much a column tells about the target: binned mutual information and its G-test.
+
+Shapes: N rows, X bins of the column, Y classes or bins of the target.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from forgeline.engine.arrays import MISSING_DATE, Arrays
+
+
+class Information(msgspec.Struct, frozen=True):
+    """Mutual information with the target in nats, and the probability of so much by chance alone."""
+
+    nats: float
+    p_value: float
+
+
+def informative(
+    arrays: Arrays, rows_N: np.ndarray, y_N: np.ndarray, task: str, *, alpha: float = 0.05
+) -> list[str]:
+    """Columns whose information on the given rows is more than chance gives a useless column in 1 - alpha of cases.
+
+    `y_N` is aligned with `rows_N`. Each column is judged by itself: of useless columns a share `alpha` is kept.
+    """
+    found = information(arrays, rows_N, y_N, task)
+    return [name for name in arrays.columns if found[name].p_value < alpha]
+
+
+def information(
+    arrays: Arrays,
+    rows_N: np.ndarray,
+    y_N: np.ndarray,
+    task: str,
+    *,
+    bins: int = 16,
+    target_bins: int = 10,
+    top: int = 64,
+) -> dict[str, Information]:
+    """What each column tells about `y_N` (class indices, or values of a regression target).
+
+    Numbers and dates are cut into quantile bins, missing is a bin of its own; of categories the `top` most
+    frequent levels are kept apart.
+    """
+    target_N = quantile_bins(y_N, target_bins) if task == "regression" else y_N
+    found = {}
+    for index, name in enumerate(arrays.numbers):
+        found[name] = mutual_information(quantile_bins(arrays.numbers_NA[rows_N, index], bins), target_N)
+    for index, name in enumerate(arrays.categories):
+        found[name] = mutual_information(frequent_codes(arrays.codes_NC[rows_N, index], top), target_N)
+    for index, name in enumerate(arrays.dates):
+        micros_N = arrays.dates_ND[rows_N, index]
+        values_N = np.where(micros_N == MISSING_DATE, np.nan, micros_N)
+        found[name] = mutual_information(quantile_bins(values_N, bins), target_N)
+    return found
+
+
+def quantile_bins(x_N: np.ndarray, bins: int) -> np.ndarray:
+    """Index of each value's quantile bin, at most `bins` of them; NaN falls into one more."""
+    known = x_N[~np.isnan(x_N)]
+    if not len(known):
+        return np.zeros(len(x_N), np.int64)
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1], method="lower"))
+    codes_N: np.ndarray = np.where(np.isnan(x_N), len(edges) + 1, np.searchsorted(edges, x_N, side="left"))
+    return codes_N
+
+
+def frequent_codes(code_N: np.ndarray, top: int) -> np.ndarray:
+    """Codes from 0, missing (-1) among them; all but the `top` most frequent become one."""
+    _, code_N, counts = np.unique(code_N, return_inverse=True, return_counts=True)
+    rank = np.empty(len(counts), np.int64)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    ranked_N: np.ndarray = np.minimum(rank, top)[code_N]
+    return ranked_N
+
+
+def mutual_information(x_N: np.ndarray, y_N: np.ndarray) -> Information:
+    """Plug-in mutual information of two columns of non-negative codes, and the p-value of the G-test.
+
+    G = 2 N nats is chi-squared with (X - 1)(Y - 1) degrees of freedom when the columns are independent
+    (Sokal and Rohlf, Biometry, 1981). Cells of rare bins make G too large: see `pooled`.
+    """
+    from scipy.special import chdtrc
+
+    wide = int(y_N.max()) + 1
+    counts_XY = np.bincount(x_N * wide + y_N, minlength=(int(x_N.max()) + 1) * wide).reshape(-1, wide)
+    nats = information_of(counts_XY)
+    tested_XY = pooled(counts_XY)
+    freedom = (len(tested_XY) - 1) * (tested_XY.shape[1] - 1)
+    g = 2 * counts_XY.sum() * information_of(tested_XY)
+    return Information(nats, float(chdtrc(freedom, g)) if freedom > 0 else 1.0)
+
+
+def information_of(counts_XY: np.ndarray) -> float:
+    """Mutual information in nats of a table of counts."""
+    p_XY = counts_XY / counts_XY.sum()
+    independent_XY = p_XY.sum(axis=1, keepdims=True) * p_XY.sum(axis=0, keepdims=True)
+    seen_XY = p_XY > 0
+    return max(0.0, float(np.sum(p_XY[seen_XY] * np.log(p_XY[seen_XY] / independent_XY[seen_XY]))))
+
+
+def pooled(counts_XY: np.ndarray, *, least: float = 5.0) -> np.ndarray:
+    """The table with rare rows merged, and rare columns, until each expects `least` in the other's smallest cell.
+
+    Five expected counts a cell is Cochran's rule (Biometrics 10, 1954); without it, columns with many rare levels
+    look informative by chance.
+    """
+    counts_XY = counts_XY[counts_XY.sum(axis=1) > 0][:, counts_XY.sum(axis=0) > 0]
+    for _ in range(2):
+        share = counts_XY.sum(axis=0).min() / counts_XY.sum()
+        counts_XY = merged(counts_XY, least / share).T
+    return counts_XY
+
+
+def merged(counts_XY: np.ndarray, least: float) -> np.ndarray:
+    """The table with its rarest rows added up until every row has at least `least`, or one row is left."""
+    counts_XY = counts_XY[np.argsort(counts_XY.sum(axis=1), kind="stable")]
+    while len(counts_XY) > 1 and counts_XY[0].sum() < least:
+        first = counts_XY[0] + counts_XY[1]
+        counts_XY = np.vstack([first[None], counts_XY[2:]])
+        counts_XY = counts_XY[np.argsort(counts_XY.sum(axis=1), kind="stable")]
+    return counts_XY

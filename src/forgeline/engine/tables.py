@@ -1,0 +1,321 @@
+"""Reads tables from files and from other libraries' frames, and gives each its logical digest."""
+
+import glob
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from forgeline.engine import csv_text
+from forgeline.engine.columns import STORAGE, settle, stored
+from forgeline.errors import BadInput
+
+__all__ = ["Read", "Source", "digest", "find", "from_object", "read", "settle"]
+
+DELIMITED = (".csv", ".tsv", ".txt", ".data")
+PARQUET = (".parquet", ".pq")
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+KNOWN = (*DELIMITED, *PARQUET, *JSON_LINES)
+
+
+class Source(NamedTuple):
+    """One file that was read; `digest` is the SHA-256 of its bytes, `says` what had to be guessed."""
+
+    name: str
+    rows: int
+    size_bytes: int
+    digest: str
+    format: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """The rows of all files in order, as they were stored, and where they came from."""
+
+    frame: pl.DataFrame
+    sources: list[Source]
+
+
+# ---------------------------------------------------------------- finding files
+
+
+def find(source: str, base: Path) -> list[Path]:
+    """The files that a file name, folder or glob means, sorted by name; relative to `base`.
+
+    Errors: BadInput when nothing is there, with the nearest name that is.
+    """
+    path = base / Path(source).expanduser()
+    try:
+        if path.is_dir():
+            return files_in(path)
+        if path.exists():
+            return [path]
+    except PermissionError:
+        raise BadInput("no permission to look there", where=source, remedy="Check its access rights.") from None
+    if glob.has_magic(source):
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        if found:
+            return found
+        raise BadInput("no file matches", where=source, remedy=f"It was looked for in {base}.")
+    raise BadInput("no such file or folder", where=source, asked=path.name, known=neighbours(path.parent))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The data files in a folder, not in folders below it, sorted by name. Errors: BadInput."""
+    found = sorted(
+        file for file in folder.iterdir() if extension(file) in KNOWN and not file.name.startswith(".")
+    )
+    if not found:
+        raise BadInput(
+            "the folder has no data files",
+            where=str(folder),
+            remedy=f"Looked for {', '.join(KNOWN)}, text also as .gz.",
+        )
+    return found
+
+
+def neighbours(folder: Path) -> list[str]:
+    """Names of the data files and folders in a folder, if it is there."""
+    if not folder.is_dir():
+        return []
+    return [file.name for file in folder.iterdir() if extension(file) in KNOWN or file.is_dir()]
+
+
+def extension(path: Path) -> str:
+    """`.csv` of `adult.csv` and of `adult.csv.gz`."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+# ---------------------------------------------------------------- reading files
+
+
+def read(paths: Sequence[Path], missing: Sequence[str], text: Collection[str] = ()) -> Read:
+    """The rows of all files in order; `missing` lists the cell texts that mean missing.
+
+    Columns named in `text` keep their cells as written (`007` stays `007`), and so does a column that one
+    file would read as another type than the next. Errors: BadInput naming the file and, in text, the line.
+    """
+    parts = [load(path, missing, text) for path in paths]
+    frames = [part.frame for part in parts]
+    for part in parts[1:]:
+        same_columns(frames[0].columns, parts[0].sources[0].name, part)
+    frames = [frame.select(frames[0].columns) for frame in frames]
+    torn = {name for name in frames[0].columns if not agree([frame[name].dtype for frame in frames])} - set(
+        text
+    )
+    if torn:
+        return read(paths, missing, {*text, *torn})
+    return Read(
+        pl.concat(frames, how="vertical_relaxed"), [source for part in parts for source in part.sources]
+    )
+
+
+def same_columns(names: Sequence[str], first: str, part: Read) -> None:
+    """Raise BadInput unless the part has exactly these columns, in any order."""
+    others = part.frame.columns
+    lacks = [name for name in names if name not in set(others)]
+    adds = [name for name in others if name not in set(names)]
+    if lacks or adds:
+        differs = [
+            f"{verb} {', '.join(some[:10])}" for verb, some in (("lacks", lacks), ("adds", adds)) if some
+        ]
+        raise BadInput(
+            f"its columns are not those of {first}: it {' and '.join(differs)}",
+            where=part.sources[0].name,
+            remedy="Files that are read together need the same columns.",
+        )
+
+
+def agree(dtypes: Sequence[pl.DataType]) -> bool:
+    """Whether columns of these types can be put on top of each other without changing a value."""
+    return len(set(dtypes)) == 1 or all(dtype in (pl.Int64, pl.Float64) for dtype in dtypes)
+
+
+def load(path: Path, missing: Sequence[str], text: Collection[str]) -> Read:
+    """The rows of one file. Errors: BadInput."""
+    data = file_bytes(path)
+    content = unpacked(data, path) if path.name.lower().endswith(".gz") else data
+    form = extension(path)
+    if form in PARQUET:
+        frame, name, says = parquet(content, path.name), "parquet", ""
+    elif form in JSON_LINES:
+        frame, name, says = json_lines(content, path.name), "json lines", ""
+    else:
+        frame, says = csv_text.parse(content, path.name, missing=missing, text=text)
+        name = "delimited text"
+    if frame.is_empty():
+        raise BadInput("the file has no rows", where=path.name, remedy="Give a file with rows.")
+    frame = frame.with_columns(pl.col(column).cast(pl.String) for column in frame.columns if column in text)
+    return Read(
+        frame, [Source(path.name, frame.height, len(data), hashlib.sha256(data).hexdigest(), name, says)]
+    )
+
+
+def file_bytes(path: Path) -> bytes:
+    """All bytes of a file. Errors: BadInput when it cannot be opened or is empty."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"the file cannot be read ({error.strerror})",
+            where=str(path),
+            remedy="Check its path and access rights.",
+        ) from None
+    if not data:
+        raise BadInput("the file is empty", where=path.name, remedy="Give a file with a header and rows.")
+    return data
+
+
+def unpacked(data: bytes, path: Path) -> bytes:
+    """The bytes inside a gzip file. Errors: BadInput."""
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(
+            f"the gzip file is damaged ({error})", where=path.name, remedy="Fetch or pack it again."
+        ) from None
+
+
+def parquet(content: bytes, place: str) -> pl.DataFrame:
+    """The frame in a Parquet file. Errors: BadInput."""
+    try:
+        return pl.read_parquet(io.BytesIO(content))
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(
+            f"the Parquet file cannot be read ({reason})", where=place, remedy="Fetch or write it again."
+        ) from None
+
+
+def json_lines(content: bytes, place: str) -> pl.DataFrame:
+    """The frame in a file with one JSON object a line. Errors: BadInput with the line."""
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if not content.strip():
+        raise BadInput("the file is empty", where=place, remedy="Give one JSON object a line.")
+    try:
+        return pl.read_ndjson(content, infer_schema_length=None)
+    except pl.exceptions.PolarsError:
+        return pl.DataFrame(by_column(list(json_rows(content, place))))
+
+
+def json_rows(content: bytes, place: str) -> Iterator[dict[str, Any]]:
+    """Each line's object. Errors: BadInput with the line."""
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            row = error
+        if not isinstance(row, dict):
+            reason = getattr(row, "msg", "") or f"it is {type(row).__name__}, not an object"
+            raise BadInput(
+                f"line {number} is no JSON object ({reason})",
+                where=place,
+                remedy="Write one JSON object a line.",
+            )
+        yield row
+
+
+def by_column(rows: list[dict[str, Any]]) -> dict[str, list[str | None]]:
+    """Column → cells as text, for rows whose values have no common type."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [as_text(row.get(name)) for row in rows] for name in names}
+
+
+def as_text(value: Any) -> str | None:
+    """A cell as it would be written in a CSV; null stays null."""
+    return None if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+# ---------------------------------------------------------------- other libraries' frames
+
+
+def from_object(frame: Any) -> pl.DataFrame:
+    """A polars, pandas or Arrow table in storage types; a pandas index is left out. Errors: BadInput."""
+    return stored(to_polars(frame))
+
+
+def to_polars(frame: Any) -> pl.DataFrame:
+    """The polars frame of another library's table. Errors: BadInput."""
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
+        return from_pandas(frame)
+    if hasattr(frame, "__arrow_c_stream__"):
+        return pl.DataFrame(frame)
+    raise BadInput(
+        f"{type(frame).__name__} is no table", remedy="Give a path, or a polars, pandas or Arrow table."
+    )
+
+
+def from_pandas(frame: Any) -> pl.DataFrame:
+    """Column by column, so that pyarrow is not needed. Errors: BadInput for names that occur twice."""
+    names = csv_text.column_names([str(name) for name in frame.columns], "the pandas frame")
+    return pl.DataFrame([pandas_column(name, frame.iloc[:, place]) for place, name in enumerate(names)])
+
+
+def pandas_column(name: str, column: Any) -> pl.Series:
+    """One pandas column; objects of several types become text."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return pl.Series(name, column.to_numpy())
+    if getattr(column.dtype, "kind", "") == "M":
+        zone = getattr(column.dtype, "tz", None)
+        utc = column.dt.tz_convert("UTC").dt.tz_localize(None) if zone else column
+        return pl.Series(name, utc.to_numpy().astype("datetime64[us]"))
+    values = [None if absent else value for value, absent in zip(column.tolist(), column.isna().tolist())]
+    if len({type(value) for value in values if value is not None}) > 1:
+        values = [None if value is None else str(value) for value in values]
+    return pl.Series(name, values)
+
+
+# ---------------------------------------------------------------- logical digest
+
+
+SLICE = 2**16
+
+
+def digest(frame: pl.DataFrame) -> str:
+    """SHA-256 of a settled frame's logical content: names, storage, values in row order, nulls.
+
+    Chunks, compression and file format make no difference; -0.0 is 0.0, every NaN is one NaN.
+    """
+    total = hashlib.sha256()
+    schema = [[name, STORAGE[dtype][1]] for name, dtype in frame.schema.items()]
+    total.update(json.dumps([schema, frame.height]).encode() + b"\n")
+    for series in frame:
+        feed = feed_text if series.dtype == pl.String else feed_numbers
+        for start in range(0, len(series), SLICE):
+            part = series.slice(start, SLICE)
+            total.update(np.packbits(part.is_null().to_numpy()).tobytes())
+            feed(part, total.update)
+    return total.hexdigest()
+
+
+def feed_numbers(part: pl.Series, update: Callable[[bytes], None]) -> None:
+    """Little-endian values of a slice, 0 where null."""
+    if part.dtype == pl.Float64:
+        values = part.fill_null(0.0).to_numpy() + 0.0  # turns -0.0 into 0.0
+        values[np.isnan(values)] = np.nan
+        update(values.astype("<f8").tobytes())
+    else:
+        update(part.cast(pl.Int64).fill_null(0).to_numpy().astype("<i8").tobytes())
+
+
+def feed_text(part: pl.Series, update: Callable[[bytes], None]) -> None:
+    """Byte lengths of a slice, then its bytes; null is empty."""
+    filled = part.fill_null("")
+    update(filled.str.len_bytes().to_numpy().astype("<u8").tobytes())
+    update("".join(filled.to_list()).encode())

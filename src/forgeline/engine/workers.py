@@ -1,0 +1,192 @@
+"""Killable worker processes from a forkserver that is up before any OpenMP thread."""
+
+import importlib
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from types import ModuleType
+from typing import Any
+
+POLL_SECONDS = 0.05
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call in a worker: `module:function` with plain keyword arguments."""
+
+    name: str
+    call: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: its value, or why there is none."""
+
+    job: Job
+    value: Any
+    lost: str
+    """Empty, or `time`, `memory`, or the text of the error."""
+    seconds: float
+    peak_bytes: int
+
+
+class Workers:
+    """Up to `count` processes at a time, one job each; whoever is late or too big is killed by us."""
+
+    def __init__(self, count: int, memory_bytes: int, preload: tuple[str, ...] = ()) -> None:
+        self.count = count
+        self.memory_bytes = memory_bytes
+        self.preload = preload
+        self.context = multiprocessing.get_context("forkserver")
+        self.warm = False
+        self.peak = 0
+
+    def take_peak(self) -> int:
+        """Largest resident size of any worker since this was last asked."""
+        peak, self.peak = self.peak, 0
+        return peak
+
+    def start(self) -> None:
+        """Start the forkserver, which imports the heavy modules while this process goes on."""
+        if not self.warm:
+            self.context.set_forkserver_preload(list(self.preload))
+            with environment(ONE_THREAD):
+                from multiprocessing.forkserver import ensure_running
+
+                ensure_running()
+            self.warm = True
+
+    def run(self, jobs: Iterable[Job], remaining: Callable[[], float]) -> Iterator[Outcome]:
+        """Outcomes as they come. When `remaining()` reaches 0 running jobs are killed and none is started."""
+        self.start()
+        waiting = deque(jobs)
+        running: list[Running] = []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.count and remaining() > 0:
+                    running.append(Running(self.context, waiting.popleft()))
+                if not running:
+                    break
+                wait = min(POLL_SECONDS, remaining())
+                connection.wait([each.pipe for each in running], timeout=max(wait, 0.001))
+                for each in list(running):
+                    outcome = each.outcome(self.memory_bytes, late=remaining() <= 0)
+                    if outcome:
+                        running.remove(each)
+                        self.peak = max(self.peak, outcome.peak_bytes)
+                        yield outcome
+        finally:
+            for each in running:
+                each.kill()
+        for job in waiting:
+            yield Outcome(job, None, "time", 0.0, 0)
+
+
+class Running:
+    """One job in one process."""
+
+    def __init__(self, context: Any, job: Job) -> None:
+        self.job = job
+        self.pipe, child = context.Pipe(duplex=False)
+        self.process = context.Process(target=work, args=(child, job.call, job.arguments), daemon=True)
+        self.began = time.perf_counter()
+        self.peak = 0
+        with no_main_module():
+            self.process.start()
+        child.close()
+
+    def outcome(self, memory_bytes: int, *, late: bool) -> Outcome | None:
+        """What became of it, or None while it runs; kills it when it is late or over its memory."""
+        self.peak = max(self.peak, resident_bytes(self.process.pid))
+        if self.pipe.poll():
+            return self.end(*self.receive())
+        if late:
+            return self.end(None, "time")
+        if self.peak > memory_bytes:
+            return self.end(None, "memory")
+        return None
+
+    def receive(self) -> tuple[Any, str]:
+        """(value, error) the process sent; a process that died sent nothing."""
+        try:
+            value, error = self.pipe.recv()
+        except EOFError:
+            self.process.join(5)
+            return None, f"the worker died (exit code {self.process.exitcode})"
+        return value, error
+
+    def end(self, value: Any, lost: str) -> Outcome:
+        """Make sure the process is gone."""
+        self.kill()
+        return Outcome(self.job, value, lost, time.perf_counter() - self.began, self.peak)
+
+    def kill(self) -> None:
+        """SIGKILL, not a request."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def work(pipe: Any, call: str, arguments: dict[str, Any]) -> None:
+    """In the worker: leave when the parent is gone, make the call, send (value, error)."""
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    try:
+        module, _, name = call.partition(":")
+        answer = getattr(importlib.import_module(module), name)(**arguments), ""
+    except Exception as error:  # every error of a job is told to the parent, with its type
+        answer = None, f"{type(error).__name__}: {error}"
+    pipe.send(answer)
+    pipe.close()
+
+
+def leave_with_parent() -> None:
+    """End this process as soon as the one that asked for it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def resident_bytes(pid: int | None) -> int:
+    """Resident memory of a process; 0 when it is gone."""
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+@contextmanager
+def no_main_module() -> Iterator[None]:
+    """Hide `__main__` while a process starts, so that a user's script needs no `if __name__` guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

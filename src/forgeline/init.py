@@ -1,0 +1,75 @@
+"""Writes a commented forgeline.toml from what an assessment found: every line says why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forgeline import records
+from forgeline.engine.store import write_atomic
+
+if TYPE_CHECKING:
+    from forgeline.session import Run
+
+DEFAULT_METRIC = {"regression": "rmse"}
+GUESSED_PROTECTED = {"sex", "gender", "race", "ethnicity", "religion", "disability", "nationality"}
+"""Column names that usually hold protected attributes; suggested, never assumed."""
+
+
+def write(path: Path, run: Run) -> None:
+    """Write the spec that the run's assessment suggests."""
+    done = run.records
+    snapshot: Any = done[0]
+    assessment: Any = done[1]
+    write_atomic(path, "\n".join(lines(run, snapshot, assessment)).encode())
+
+
+def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) -> list[str]:
+    """The file, line by line."""
+    facts, ask = snapshot.facts, run.ask
+    names = [column.name for column in facts.columns]
+    protected = ask.assess.protected or [name for name in names if name.lower() in GUESSED_PROTECTED]
+    positive = [f"positive = {json.dumps(facts.positive)}  # its probability is reported"] if facts.task == "binary" else []
+    blocking = [each for each in assessment.findings if each.severity == "block"]
+    codes = list(dict.fromkeys(each.code for each in blocking if each.fix))
+    apply = json.dumps(["safe", *codes]) if codes else '"safe"'
+    split = [f"file = {json.dumps(ask.split.file)}  # your own test file"] if ask.split.file else [
+        f"share = {ask.split.share}  # {assessment.facts.split_how}"
+    ]
+    prefix = "test" if assessment.facts.test_digest else "cv"
+    gate = {"binary": f'# "{prefix}.roc_auc" = "low >= 0.80"', "multiclass": f'# "{prefix}.accuracy" = "low >= 0.80"'}
+    return [
+        f"# Written by `forgeline init` from run {run.name}. Every key: docs/spec.md",
+        "",
+        "[snapshot]",
+        f"source = {json.dumps(ask.snapshot.source)}  # {facts.rows} rows, {len(facts.columns)} columns",
+        f"target = {json.dumps(facts.target)}  # {facts.task}: {facts.task_why}",
+        *positive,
+        "",
+        "[split]",
+        *split,
+        "",
+        "[assess]",
+        f"protected = {json.dumps(protected)}  # groups whose rates are compared",
+        *(f"# found: {each.severity} {each.code}: {one_line(each.says)}" for each in assessment.findings[:20]),
+        "",
+        "[refine]",
+        f"apply = {apply}  # {'fixes of blocking findings must be named; look before you keep this' if codes else 'cast, map and missing; nothing is dropped'}",
+        "",
+        "[plan]",
+        f'metric = "{DEFAULT_METRIC.get(str(facts.task), "log_loss")}"  # what models are selected by',
+        "",
+        "[budget]",
+        'work = 100  # about a minute on two cores; or time = "60s"',
+        "",
+        "[gates]",
+        "# A release is only made when these hold. Set yours once you have seen a first report:",
+        gate.get(str(facts.task), f'# "{prefix}.r2" = "low >= 0.50"'),
+        "",
+    ]
+
+
+def one_line(text: str) -> str:
+    """Text that fits behind a comment sign."""
+    return " ".join(text.split())[:160]

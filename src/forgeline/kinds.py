@@ -1,0 +1,146 @@
+"""The Protocol of each kind of part: its verbs, arguments and results.
+
+A part is a module `parts/<kind>/<name>.py`, or an entry point in the group `forgeline.<kind>`. The first line
+of its docstring is its entry in `forgeline parts`; the keyword-only arguments of its first verb are its options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from forgeline.engine.graph import Graph
+    from forgeline.engine.seeds import Seed
+    from forgeline.records import Column, Cost, Finding, Rows
+
+Task = Literal["binary", "multiclass", "regression"]
+Setting = dict[str, Any]
+
+VERBS: dict[str, tuple[str, ...]] = {
+    "checks": ("check",),
+    "families": ("space", "cost", "build"),
+    "metrics": ("score",),
+}
+"""Kind → the verbs a part of it must have."""
+
+
+# ---------------------------------------------------------------- checks
+
+
+@dataclass(frozen=True)
+class View:
+    """What a check may look at. Everything fitted must use `train`; the target is never in a frame."""
+
+    all: pl.DataFrame
+    """Every row, without target, weight and kept identifiers: for facts that need no fit."""
+    train: pl.DataFrame
+    """The training rows, same columns."""
+    train_ids: np.ndarray
+    """0-based snapshot row of each training row."""
+    columns: dict[str, Column]
+    task: Task | None
+    target_name: str
+    classes: Sequence[str | bool | int | float]
+    positive: str | bool | int | float | None
+    protected: Sequence[str]
+    keep_rows: Callable[[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray], Rows]
+    """Writes snapshot row numbers and their scores to a file of the run; the finding's `rows`."""
+
+
+class Check(Protocol):
+    """Finds one kind of defect. Yields findings, or nothing when the data is clean."""
+
+    def check(self, table: View, target: pl.Series | None, **options: Any) -> Iterator[Finding]:
+        """`target` holds the training rows only, aligned with `table.train`; null without a target."""
+        ...
+
+
+# ---------------------------------------------------------------- metrics
+
+
+class Metric(Protocol):
+    """Scores predictions against the truth."""
+
+    tasks: ClassVar[tuple[Task, ...]]
+    higher_is_better: ClassVar[bool]
+
+    def score(self, y_N: np.ndarray, p_NK: np.ndarray, weight_N: np.ndarray | None = None) -> float:
+        """y_N: class index, or the value; p_NK: probabilities [N, classes], or predictions [N, 1].
+
+        Binary: class index 1 is the positive class. NaN when it cannot be computed (one class only).
+        """
+        ...
+
+
+# ---------------------------------------------------------------- families
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a family is told about the data before it sees any: enough to know the price."""
+
+    rows: int
+    features: int
+    task: Task
+    outputs: int
+    """Columns of a prediction: classes, or 1 for regression."""
+    flags: int | None = None
+    """How many of the features are only ever 0 or 1, which LightGBM bundles; None when it is not known."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may vary, as a list of settings; the first is the default."""
+
+    points: tuple[Setting, ...]
+
+
+@dataclass(frozen=True)
+class TrainRows:
+    """Encoded rows: x_NF float32, no NaN; y_N int64 class index, or float64 value in standard units."""
+
+    x_NF: np.ndarray
+    y_N: np.ndarray
+    weight_N: np.ndarray | None
+    shape: Shape
+
+
+class Fitted(Protocol):
+    """A trained model that can be asked here and drawn as ONNX nodes; both give the same answers."""
+
+    def predict(self, x_NF: np.ndarray) -> np.ndarray:
+        """float64 [N, outputs]: probabilities that sum to 1, or values."""
+        ...
+
+    def graph(self, graph: Graph, x: str) -> str:
+        """Add nodes that turn tensor `x` (float32 [N, F]) into scores (float32 [N, outputs]); their name."""
+        ...
+
+
+class OneShot(Protocol):
+    """A model that is trained by one call."""
+
+    def fit(self, rows: TrainRows) -> Fitted:
+        """Train with one thread, deterministically."""
+        ...
+
+
+class Family(Protocol):
+    """A kind of model: what may vary, what it costs, how it is built."""
+
+    def space(self, shape: Shape) -> Space:
+        """Settings worth trying for data of this shape; the first is the default."""
+        ...
+
+    def cost(self, shape: Shape, setting: Setting) -> Cost:
+        """Predicted price of one fit, without fitting."""
+        ...
+
+    def build(self, shape: Shape, setting: Setting, seed: Seed) -> OneShot:
+        """An untrained model."""
+        ...

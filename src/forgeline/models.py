@@ -1,0 +1,213 @@
+"""From members to a model: what train, compress, evaluate and release share about fold models.
+
+Rests on records and the workspace; the stages themselves never import one another.
+Shapes: N training rows, K outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forgeline import records
+from forgeline.engine import arrays as tables
+from forgeline.engine import encode, ensemble
+from forgeline.engine.arrays import MISSING
+from forgeline.engine.assemble import Fragment, assemble
+from forgeline.records import Calibration, Member
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from forgeline.engine.arrays import Arrays
+    from forgeline.workspace import Workspace
+
+SELECTION_ROWS = 50_000
+"""Rows that ensembles are chosen on; more change the choice little and the time much."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What out-of-fold predictions are judged on."""
+
+    y_N: np.ndarray
+    weight_N: np.ndarray | None
+    fold_N: np.ndarray
+    task: str
+    outputs: int
+
+
+def target_of(frame: pl.DataFrame, snapshot: records.Snapshot) -> np.ndarray:
+    """int64 class index (binary: 1 is the positive class), or float64 value."""
+    import polars as pl
+
+    facts = snapshot.facts
+    if facts.task == "regression":
+        return np.asarray(frame[facts.target].cast(pl.Float64).to_numpy(), dtype=np.float64)
+    ordered = class_order(snapshot)
+    texts = [str(label).lower() if isinstance(label, bool) else str(label) for label in ordered]
+    series = frame[facts.target]
+    if series.dtype.is_float():
+        series = series.cast(pl.Int64)
+    codes = series.cast(pl.String).replace_strict(texts, list(range(len(texts))), return_dtype=pl.Int64)
+    return np.asarray(codes.to_numpy(), dtype=np.int64)
+
+
+def class_order(snapshot: records.Snapshot) -> list[str | bool | int | float]:
+    """Labels in the order of the probabilities: binary [other, positive], else sorted."""
+    facts = snapshot.facts
+    if facts.task != "binary":
+        return list(facts.classes)
+    return [*(label for label in facts.classes if label != facts.positive), *(label for label in facts.classes if label == facts.positive)]
+
+
+def weights_of(frame: pl.DataFrame, snapshot: records.Snapshot) -> np.ndarray | None:
+    """float64 row weights with mean 1, or None."""
+    import polars as pl
+
+    if not snapshot.facts.weight:
+        return None
+    weight_N = frame[snapshot.facts.weight].cast(pl.Float64).to_numpy()
+    return np.asarray(weight_N / weight_N.mean())
+
+
+def data_of(snapshot: records.Snapshot, refinement: records.Refinement, work: Workspace) -> Data:
+    """Targets, weights and folds of the training rows."""
+    files = {ref.name: ref for ref in refinement.facts.table}
+    return Data(
+        y_N=work.array(files["target.npy"]),
+        weight_N=work.array(files["weight.npy"]) if "weight.npy" in files else None,
+        fold_N=work.array(refinement.facts.folds),
+        task=str(snapshot.facts.task),
+        outputs=len(refinement.facts.classes) or 1,
+    )
+
+
+def table(refinement: records.Refinement, work: Workspace) -> Arrays:
+    """The training rows as arrays, mapped from the run's files."""
+    return tables.load({ref.name: work.artefacts.folder / ref.digest for ref in refinement.facts.table})
+
+
+def sample(rows: int) -> np.ndarray:
+    """Indices of an even sample of at most SELECTION_ROWS rows."""
+    return np.linspace(0, rows - 1, min(SELECTION_ROWS, rows)).astype(int)
+
+
+def out_of_fold(member: Member, data: Data, work: Workspace) -> np.ndarray:
+    """float64 [N, K]: each row predicted by the model that did not see it."""
+    p_NK = np.zeros((len(data.y_N), data.outputs))
+    for unit in member.units:
+        p_NK[data.fold_N == unit.fold] = work.array(unit.predictions)
+    return p_NK
+
+
+def mean(p_MNK: Sequence[np.ndarray], members: Sequence[Member]) -> np.ndarray:
+    """The members' weighted mean."""
+    return ensemble.mean(p_MNK, [member.weight for member in members])
+
+
+def score(metric: Any, p_NK: np.ndarray, data: Data, picked: np.ndarray) -> float:
+    """A metric on some of the training rows."""
+    weight_N = None if data.weight_N is None else data.weight_N[picked]
+    return float(metric.score(data.y_N[picked], p_NK, weight_N))
+
+
+def calibrate(p_NK: np.ndarray, data: Data, picked: np.ndarray) -> Calibration:
+    """Temperature or Platt scaling when it lowers the log loss across folds."""
+    if data.task == "regression":
+        return Calibration(method="none", why="values need no calibration")
+    weight_N = None if data.weight_N is None else data.weight_N[picked]
+    scaling, before, after = ensemble.calibrate(p_NK, data.y_N[picked], data.fold_N[picked], weight_N)
+    why = f"log loss across folds {before:.5f} without, {after:.5f} with"
+    if scaling is None:
+        return Calibration(method="none", why=why)
+    method = "platt" if data.outputs == 2 else "temperature"
+    return Calibration(method=method, slope=scaling.slope, intercept=scaling.intercept, why=why)
+
+
+def scaling_of(calibration: Calibration) -> ensemble.Scaling | None:
+    """The engine's form of a calibration."""
+    return None if calibration.method == "none" else ensemble.Scaling(calibration.slope, calibration.intercept)
+
+
+def calibrated(p_NK: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Predictions after calibration."""
+    scaling = scaling_of(calibration)
+    return p_NK if scaling is None else scaling.apply(p_NK)
+
+
+def tensor(index: int) -> str:
+    """Name of an input in the graph; column names may hold anything, tensor names may not."""
+    return f"in_{index}"
+
+
+def draw(
+    members: Sequence[Member], calibration: Calibration, refinement: records.Refinement, work: Workspace
+) -> bytes:
+    """Members as one ONNX model from raw columns to predictions."""
+    facts = refinement.facts
+    fragments = [
+        Fragment(
+            fold=unit.fold,
+            weight=member.weight / len(member.units),
+            model=work.get(unit.model),
+            center=unit.center,
+            scale=unit.scale,
+        )
+        for member in members
+        for unit in member.units
+    ]
+    return assemble(
+        [(each.name, tensor(index), each.kind) for index, each in enumerate(facts.inputs)],
+        [encode.decode(work.get(ref)) for ref in facts.recipes[:-1]],
+        fragments,
+        task="classes" if facts.classes else "regression",
+        outputs=len(facts.classes) or 1,
+        scaling=scaling_of(calibration),
+    )
+
+
+def feeds(rows: Arrays, refinement: records.Refinement) -> dict[str, np.ndarray]:
+    """The rows as inputs of the graph, [N, 1] each."""
+    given: dict[str, np.ndarray] = {}
+    for index, each in enumerate(refinement.facts.inputs):
+        if each.kind == "number":
+            given[tensor(index)] = np.ascontiguousarray(rows.numbers_NA[:, [rows.numbers.index(each.name)]])
+        elif each.kind == "date":
+            given[tensor(index)] = np.ascontiguousarray(rows.dates_ND[:, [rows.dates.index(each.name)]])
+        else:
+            place = rows.categories.index(each.name)
+            texts = np.array([*rows.levels[place], MISSING], dtype=object)
+            given[tensor(index)] = texts[rows.codes_NC[:, [place]]]
+    return given
+
+
+def known_levels(refinement: records.Refinement, work: Workspace) -> dict[str, list[str]]:
+    """Levels seen in training, by column, of columns with few enough to name."""
+    arrays = table(refinement, work)
+    return {name: levels for name, levels in zip(arrays.categories, arrays.levels) if len(levels) <= 1000}
+
+
+def open_session(model: bytes) -> Any:
+    """An onnxruntime session with one thread, as every reader of a release opens it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def cells(frame: pl.DataFrame) -> dict[str, Any]:
+    """A settled frame's columns as a release's reader takes them: arrays of numbers and dates, lists of texts."""
+    import polars as pl
+
+    found: dict[str, Any] = {}
+    for series in frame:
+        if series.dtype.is_numeric():
+            found[series.name] = series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        else:
+            found[series.name] = series.to_list()
+    return found

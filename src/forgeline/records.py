@@ -1,0 +1,559 @@
+"""What you get: one frozen type per stage, in the order of the line, and the shapes they are made of.
+
+A record holds numbers, text, findings and references to files by digest. Everything but `meter` is decided
+by spec, snapshot, seed and work log, and is what the record's digest covers.
+"""
+
+import hashlib
+from typing import Any, Literal
+
+import msgspec
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything that is written into a record."""
+
+
+class Number(Shape):
+    """One measured or computed value with its interval; a null value says why."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    """Confidence level of [low, high], such as 0.95."""
+    unit: str = ""
+    n: int | None = None
+    """Rows (or draws) behind the value."""
+    why: str = ""
+    measured: bool = False
+    """Given by a clock or a counter of this machine (latency, energy): never enters a digest."""
+
+
+def scored(
+    value: float, interval: tuple[float, float] | None, n: int, *, why: str = "cannot be computed on these rows"
+) -> Number:
+    """A score with its 95 % interval; NaN becomes null with its reason."""
+    if value != value:
+        return Number(value=None, n=n, why=why)
+    low, high = (None, None) if interval is None or interval[0] != interval[0] else interval
+    return Number(value=value, low=low, high=high, level=None if low is None else 0.95, n=n)
+
+
+class Ref(Shape):
+    """A file of the run, by digest: `artefacts/<digest>`."""
+
+    digest: str
+    size_bytes: int
+    name: str = ""
+    """What it would be called in a folder, such as `model.onnx`."""
+
+
+class Rows(Shape):
+    """The rows a finding speaks of: how many, and a Parquet file with `row` (0-based) and `score`."""
+
+    count: int
+    ref: Ref | None = None
+
+
+class Fix(Shape):
+    """What would mend a finding. `do` decides which of the other fields are read."""
+
+    do: Literal["drop", "cast", "map", "missing", "drop_rows", "relabel", "split", "reweigh"]
+    columns: list[str] = []
+    to: str = ""
+    """cast: the kind to read the columns as."""
+    values: dict[str, str] = {}
+    """map: spelling → spelling."""
+    markers: list[str] = []
+    """missing: texts that mean missing; `inf` stands for infinite values."""
+    says: str = ""
+
+    @property
+    def safe(self) -> bool:
+        """Whether it is applied by default: it loses no row and no column."""
+        return self.do in ("cast", "map", "missing")
+
+
+class Finding(Shape):
+    """One thing found in data or model: code, severity, where, numbers, what to do about it."""
+
+    code: str
+    severity: Literal["block", "warn", "note"]
+    says: str
+    columns: list[str] = []
+    rows: Rows | None = None
+    numbers: dict[str, float] = {}
+    fix: Fix | None = None
+
+
+class Table(Shape):
+    """A small table to be shown; cells are text, numbers or null."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | float | int | bool | None]]
+    note: str = ""
+
+
+class Curve(Shape):
+    """A line to be drawn, with an optional band; `against` is a line to compare with (same x)."""
+
+    title: str
+    x: list[float]
+    y: list[float]
+    low: list[float] = []
+    high: list[float] = []
+    against: list[float] = []
+    x_label: str = ""
+    y_label: str = ""
+
+
+class Histogram(Shape):
+    """Counts between edges (one more edge than counts), or of named levels."""
+
+    title: str
+    counts: list[float]
+    edges: list[float] = []
+    levels: list[str] = []
+    x_label: str = ""
+
+
+class Made(Shape):
+    """What a record is a function of; its digest is the key by which a finished stage is skipped."""
+
+    inputs: dict[str, str]
+    ask: dict[str, Any]
+    parts: dict[str, str]
+    forgeline: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Digest of all of it."""
+        return digest(self)
+
+
+class GateResult(Shape):
+    """One gate and whether it holds; `value` is what was compared."""
+
+    gate: str
+    value: float | None
+    holds: bool
+    why: str = ""
+
+
+class Meter(Shape):
+    """What making the record took; measured, so it never enters a digest."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    joules: float | None
+    cost: float | None
+    host: str
+    at: str
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the eight records. A stage fills facts, numbers, findings and shapes; the runner the rest."""
+
+    schema: str = ""
+    stage: str = ""
+    run: str = ""
+    made: Made | None = None
+    numbers: dict[str, Number] = {}
+    findings: list[Finding] = []
+    tables: list[Table] = []
+    curves: list[Curve] = []
+    histograms: list[Histogram] = []
+    artefacts: list[Ref] = []
+    gates: list[GateResult] = []
+    meter: Meter | None = None
+
+    @property
+    def digest(self) -> str:
+        """Digest of what was decided: not the meter, the run's name, its gates or measured numbers."""
+        plain = msgspec.to_builtins(self)
+        for key in ("meter", "run", "gates", "place"):
+            plain.pop(key, None)
+        plain["numbers"] = {name: n for name, n in plain["numbers"].items() if not n["measured"]}
+        return digest(plain)
+
+
+def digest(value: Any) -> str:
+    """SHA-256, in hex, of a value's canonical JSON."""
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
+
+
+# ---------------------------------------------------------------- snapshot
+
+
+class Column(Shape):
+    """One column as it was read."""
+
+    name: str
+    kind: Literal["number", "category", "date"]
+    dtype: str
+    """Storage type: `int64`, `float64`, `bool`, `text` or `microseconds`."""
+    missing: int
+    distinct: int
+    why: str = ""
+    """Why this kind."""
+
+
+class Source(Shape):
+    """One file the rows came from."""
+
+    name: str
+    rows: int
+    size_bytes: int
+    digest: str
+    format: str
+    says: str = ""
+    """Encoding, delimiter and whatever else had to be guessed."""
+
+
+class Code(Shape):
+    """The code version of the user's project: git commit and, if dirty, the diff."""
+
+    commit: str | None
+    dirty: bool
+    diff: Ref | None = None
+    why: str = ""
+
+
+class SnapshotFacts(Shape):
+    """Facts of the data as it was frozen."""
+
+    digest: str
+    rows: int
+    columns: list[Column]
+    task: Literal["binary", "multiclass", "regression"] | None
+    """Null when no target was named."""
+    task_why: str
+    target: str
+    classes: list[str | bool | int | float]
+    """Labels in their own type, sorted; empty for regression."""
+    positive: str | bool | int | float | None
+    weight: str
+    keep: list[str]
+    missing: list[str]
+    left_out: int
+    """Rows without a target."""
+    sources: list[Source]
+    test_digest: str | None
+    """Digest of the user's own test file's snapshot."""
+    test_rows: int
+    test_labelled: bool
+    licence: str = ""
+
+
+class Place(Shape):
+    """Where the run was made: never enters a digest."""
+
+    code: Code
+    packages: dict[str, str]
+    hardware: dict[str, Any]
+
+
+class Snapshot(Record, frozen=True, kw_only=True):
+    """The rows, frozen."""
+
+    facts: SnapshotFacts
+    place: Place | None = None
+
+
+# ---------------------------------------------------------------- assess
+
+
+class AssessmentFacts(Shape):
+    """The sealed split and what was looked for."""
+
+    split: Ref
+    """One byte a row of the snapshot (`split.npy`, uint8): 0 train, 1 test, 2 left out (no target)."""
+    split_how: str
+    train_rows: int
+    test_rows: int
+    test_digest: str | None
+    """Digest of the sealed rows; null when there is nothing to read."""
+    test_why: str
+    """Why `test.*` is null; empty when it is not."""
+    group: str
+    """Column whose values stay on one side of every split."""
+    time: str
+    protected: list[str]
+    checks: list[str]
+    accepted: list[dict[str, Any]] = []
+
+
+class Assessment(Record, frozen=True, kw_only=True):
+    """What the data is worth."""
+
+    facts: AssessmentFacts
+
+
+# ---------------------------------------------------------------- refine
+
+
+class Step(Shape):
+    """One thing done to the data, with the rows it saw."""
+
+    verb: str
+    columns: list[str]
+    says: str
+    rows: str
+    """Which rows it was fitted on: `none`, `train`, `train fold 1`, …"""
+    row_count: int
+    row_digest: str = ""
+    """Digest of the ids of those rows."""
+
+
+class Input(Shape):
+    """One column the model reads."""
+
+    name: str
+    kind: Literal["number", "category", "date"]
+    dtype: str
+    missing: list[str] = []
+    """Texts that mean missing in this column, besides the snapshot's."""
+
+
+class RefinementFacts(Shape):
+    """The rows in the form the families read, and how they got it."""
+
+    inputs: list[Input]
+    classes: list[str | bool | int | float]
+    """Labels in the order of the probabilities; binary: the positive class last."""
+    table: list[Ref]
+    """Training rows as arrays: numbers, codes, dates, columns, target, ids, weight (see engine.arrays)."""
+    folds: Ref
+    """One byte a training row: its fold."""
+    fold_count: int
+    recipes: list[Ref]
+    """Fitted encoder of each fold, then of all training rows, as JSON."""
+    steps: list[Step]
+    dropped: dict[str, str]
+    """Column → why it is no input."""
+    filter_kept: bool
+    filter_why: str
+    features: int
+    """Encoded features of the last recipe."""
+    rows: int
+
+
+class Refinement(Record, frozen=True, kw_only=True):
+    """What was mended, imputed, encoded and filtered."""
+
+    facts: RefinementFacts
+
+
+# ---------------------------------------------------------------- plan
+
+
+class Cost(Shape):
+    """What fitting one candidate on one fold, and asking it about one row, is predicted to take."""
+
+    work: float
+    """Work units: counted operations, the same on every machine."""
+    seconds: float
+    memory_bytes: int
+    size_bytes: int
+    flops_per_row: float
+
+
+class Candidate(Shape):
+    """One setting of one family."""
+
+    name: str
+    family: str
+    setting: dict[str, Any]
+    cost: Cost
+    fits: bool
+    why: str
+
+
+class PlanFacts(Shape):
+    """Who competes, in which order, and by what."""
+
+    metric: str
+    higher_is_better: bool
+    candidates: list[Candidate]
+    work_limit: float | None
+    seconds_limit: float | None
+    memory_limit: int
+
+
+class Plan(Record, frozen=True, kw_only=True):
+    """What will be tried, what it will cost, and why."""
+
+    facts: PlanFacts
+
+
+# ---------------------------------------------------------------- train
+
+
+class Unit(Shape):
+    """One finished piece of work: one candidate on one fold."""
+
+    candidate: str
+    fold: int
+    model: Ref
+    """ONNX graph from features to scores."""
+    predictions: Ref
+    """Scores on the fold's held-out rows (float64 [n, classes or 1])."""
+    share: float
+    """Share of the fold's training rows it saw; below 1 after it went over its memory."""
+    center: float = 0.0
+    """Regression: mean of the targets it was trained on, …"""
+    scale: float = 1.0
+    """… and their standard deviation: prediction = score · scale + center."""
+
+
+class Member(Shape):
+    """One candidate of the ensemble: the mean of its fold models."""
+
+    candidate: str
+    family: str
+    weight: float
+    units: list[Unit]
+    score: float
+
+
+class Calibration(Shape):
+    """`temperature` or `platt` on log-odds: sigmoid(slope · log-odds + intercept); `none` leaves them."""
+
+    method: Literal["none", "temperature", "platt"]
+    slope: float = 1.0
+    intercept: float = 0.0
+    why: str = ""
+
+
+class TrainingFacts(Shape):
+    """The ensemble and everything that was tried for it."""
+
+    members: list[Member]
+    calibration: Calibration
+    tried: list[Member]
+    """Every candidate that finished all its folds, weight 0 when it is not in the ensemble."""
+    predictions: Ref
+    """Out-of-fold predictions of the ensemble, calibrated (float64 [train rows, classes or 1])."""
+    metric: str
+    work: float
+    unfinished: list[str]
+
+
+class Training(Record, frozen=True, kw_only=True):
+    """The best ensemble the budget allowed."""
+
+    facts: TrainingFacts
+
+
+# ---------------------------------------------------------------- compress
+
+
+class CompressionFacts(Shape):
+    """The graph that ships, and the one it was made from."""
+
+    model: Ref
+    full: Ref
+    signature: Ref
+    kept: list[Member]
+    dropped: list[str]
+    calibration: Calibration
+    predictions: Ref
+    """Out-of-fold predictions of the kept members, calibrated."""
+    loss: float
+    why: str
+
+
+class Compression(Record, frozen=True, kw_only=True):
+    """A smaller, faster model within the loss that was allowed."""
+
+    facts: CompressionFacts
+
+
+# ---------------------------------------------------------------- evaluate
+
+
+class EvaluationFacts(Shape):
+    """What was measured on which rows."""
+
+    metric: str
+    test_digest: str | None
+    test_rows: int
+    threshold: float | None
+    positive: str | bool | int | float | None
+    predictions: Ref | None
+    """Predictions of the shipped graph on the sealed rows."""
+
+
+class Evaluation(Record, frozen=True, kw_only=True):
+    """How good it is, how sure that is, and for whom."""
+
+    facts: EvaluationFacts
+
+
+# ---------------------------------------------------------------- release
+
+
+class ReleaseFacts(Shape):
+    """The folder that stands alone."""
+
+    name: str
+    digest: str
+    """Over model.onnx, signature.json, reference.json and predict.py."""
+    files: dict[str, str]
+    """File → SHA-256."""
+    licence: str
+
+
+class Release(Record, frozen=True, kw_only=True):
+    """What can be deployed."""
+
+    facts: ReleaseFacts
+
+
+STAGES: dict[str, type[Record]] = {
+    "snapshot": Snapshot,
+    "assess": Assessment,
+    "refine": Refinement,
+    "plan": Plan,
+    "train": Training,
+    "compress": Compression,
+    "evaluate": Evaluation,
+    "release": Release,
+}
+"""The stages in the order of the line, and the record each gives."""
+
+VERSION = 1
+
+
+def schema(stage: str) -> str:
+    """`forgeline/assessment@1` for `assess`."""
+    return f"forgeline/{STAGES[stage].__name__.lower()}@{VERSION}"
+
+
+def file_name(stage: str) -> str:
+    """`02-assess.json` for `assess`."""
+    return f"{list(STAGES).index(stage) + 1:02d}-{stage}.json"
+
+
+def encode(record: Record) -> bytes:
+    """The record as JSON, indented for people."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1)
+
+
+def decode(text: bytes) -> Record:
+    """The record in a JSON text, upgraded to today's form. Errors: msgspec.ValidationError, KeyError."""
+    plain = upgrade(msgspec.json.decode(text))
+    record: Record = msgspec.convert(plain, STAGES[plain["stage"]])
+    return record
+
+
+def upgrade(plain: dict[str, Any]) -> dict[str, Any]:
+    """Bring an older record's dictionary to today's form; version 1 is the first, so nothing is older."""
+    name, _, version = str(plain.get("schema", "")).partition("@")
+    if version != str(VERSION):
+        raise ValueError(f"record {name}@{version} was written by a newer forgeline")
+    return plain

@@ -1,0 +1,435 @@
+"""Reads a release and predicts with it: the one reader of predict.py, `forgeline predict` and `forgeline serve`.
+
+    python predict.py DATA.csv -o OUT.csv [--keep COLUMN]
+
+It needs Python 3.11, numpy and onnxruntime, nothing else. Every way to ask runs this code, with one thread and
+never on a single row (measured: one alone can take another code path), so answers are bit-equal at any batch.
+
+The token rule, by which a cell becomes what the model reads, and became what it was trained on:
+
+- Every kind: null, NaN and blank text are missing; other text is stripped of white space, and missing if
+  signature.json lists it as missing, for all columns or for its own.
+- number: true is 1 and false 0, text is read as a decimal number, dates are microseconds since 1970. All become
+  float64, then float32, and what is not finite then is missing. What cannot be read is missing and counted.
+- category: true is "true", 5 and 5.0 are "5", 0.1 is "0.1", text is itself. In a column that training held as
+  numbers, or as true and false, text that can be read as one is one: "05" is "5" there.
+- date: a date, a datetime or their ISO 8601 text ("2024-05-17", "20240517", "2024-05-17T08:30:00.25+02:00"; no
+  zone is UTC). Other whole numbers are microseconds since 1970. What cannot be read is missing and counted.
+"""
+
+import argparse
+import csv
+import difflib
+import functools
+import gzip
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+CHUNK = 4096  # rows in one call of the model
+BLOCK = 16 * CHUNK  # rows of a file taken together
+SCHEMA = "forgeline/signature@1"
+BOOLEANS = {"true": True, "false": False}
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+TIME = r"[T ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d+)?)?( ?(Z|[+-]\d\d:?\d\d))?"
+MOMENT = re.compile(rf"\d{{4}}-\d\d-\d\d({TIME})?|\d{{8}}", re.ASCII)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Cells = Sequence[Any] | np.ndarray
+Tally = Counter[tuple[str, str]]  # (what was odd, column) → cells
+
+
+class BadRows(ValueError):
+    """A release, or rows, that cannot be used: what is wrong, where, and what to do about it."""
+
+    def __init__(self, what: str, *, where: object = "", remedy: str = "") -> None:
+        super().__init__(f"{where}{': ' if where else ''}{what}.{' ' if remedy else ''}{remedy}")
+
+
+# ---------------------------------------------------------------- the token rule
+
+
+def plain(value: Any, missing: frozenset[str]) -> Any:
+    """A cell as None (missing), bool, int, float, text or date. Errors: BadRows for lists and the like."""
+    if isinstance(value, np.generic):
+        value = value.astype("datetime64[us]").item() if isinstance(value, np.datetime64) else value.item()
+    if isinstance(value, str):
+        text = value.strip()
+        return None if not text or text in missing else text
+    if value is None or isinstance(value, (bool, int, float, date, Decimal)):
+        value = float(value) if isinstance(value, Decimal) else value
+        return None if value != value else value
+    remedy = "A cell is text, a number, true, false, null or a date."
+    raise BadRows(f"a cell holds a {type(value).__name__}, {value!s:.40}", remedy=remedy)
+
+
+def typed(cell: Any, dtype: str) -> Any:
+    """Text as the type its column had in training, where it can be read as one; any other cell as it is."""
+    if isinstance(cell, str) and dtype == "bool":
+        return BOOLEANS.get(cell.lower(), cell)
+    if isinstance(cell, str) and dtype in ("int64", "float64") and NUMBER.fullmatch(cell):
+        return int(cell) if WHOLE.fullmatch(cell) else float(cell)
+    return cell
+
+
+def number(cell: Any, dtype: str) -> float | None:
+    """The cell as float64; None where it cannot be read."""
+    if isinstance(cell, str):
+        return float(cell) if NUMBER.fullmatch(cell) else BOOLEANS.get(cell.lower())
+    if isinstance(cell, date):
+        cell = microseconds(cell, dtype)
+    try:
+        return float(cell)
+    except OverflowError:  # an integer beyond float64
+        return math.inf
+
+
+def token(cell: Any, dtype: str) -> str:
+    """The text that names the cell's category."""
+    cell = typed(cell, dtype)
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).encode("utf-8", "replace").decode()  # half a surrogate pair cannot enter the model
+
+
+def microseconds(cell: Any, dtype: str) -> int | None:
+    """The cell as microseconds since 1970 UTC; None where it cannot be read."""
+    text = str(cell)
+    if isinstance(cell, (str, int)) and MOMENT.fullmatch(text):
+        with suppress(ValueError):  # month 13
+            cell = datetime.fromisoformat(text.replace(" ", "T", 1).replace(" ", ""))
+    if isinstance(cell, date):
+        moment = cell if isinstance(cell, datetime) else datetime(cell.year, cell.month, cell.day)
+        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
+    whole = not isinstance(cell, (str, bool)) and -(2**63) <= cell < 2**63 and cell == int(cell)
+    return int(cell) if whole else None
+
+
+RULES = {"number": number, "category": token, "date": microseconds}
+TYPES = {"number": np.float64, "category": object, "date": np.int64}
+
+
+def convert(cells: Cells, kind: str, dtype: str, missing: frozenset[str], blank: Any) -> tuple[np.ndarray, int]:
+    """Cells by the token rule, `blank` where they are missing; and how many could not be read."""
+
+    def rule(value: Any) -> Any:
+        cell = plain(value, missing)
+        return blank if cell is None else RULES[kind](cell, dtype)
+
+    code = cells.dtype.kind if isinstance(cells, np.ndarray) else ""
+    if kind == "number" and code and code in "biuf":
+        return np.asarray(cells, dtype=np.float64), 0
+    if kind == "date" and code == "M":  # a missing one, NaT, is the smallest integer: the reserved date as well
+        return np.asarray(cells).astype("datetime64[us]").astype(np.int64), 0
+    if kind == "category" and code and code in "iuf":
+        distinct, places = np.unique(cells, return_inverse=True)
+        return np.array([rule(value) for value in distinct.tolist()], dtype=object)[places], 0
+    if isinstance(cells, np.ndarray):
+        cells = (cells.astype("datetime64[us]") if code == "M" else cells).tolist()
+    texts = set(map(type, cells)) <= {str, type(None)}  # of other types, True, 1 and 1.0 would be one key
+    values = list(map(functools.cache(rule) if texts else rule, cells))
+    unread = values.count(None)
+    return np.array([blank if value is None else value for value in values], dtype=TYPES[kind]), unread
+
+
+# ---------------------------------------------------------------- the release
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the model says about N rows."""
+
+    labels: list[Any]  # in the target's own type; the values themselves for regression
+    probabilities: np.ndarray | None  # float32 [N, classes]; None for regression
+    values: np.ndarray | None  # float64 [N]; None for classes
+    tally: Tally
+
+    @property
+    def notes(self) -> list[str]:
+        """What was odd about the rows but could be answered."""
+        return notes(self.tally)
+
+
+def notes(tally: Tally) -> list[str]:
+    """One line for each thing that was odd: `never seen in training: city (3 cells)`."""
+    columns: dict[str, list[str]] = {}
+    for (what, name), cells in sorted(tally.items()):
+        columns.setdefault(what, []).append(f"{name} ({cells} cells)" if cells else name)
+    return [f"{what}: {listed(names)}" for what, names in columns.items()]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first 20 names, and how many more there are."""
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def nearest(name: str, given: Iterable[str]) -> str:
+    """What there is in place of a column: the nearest name, then all of them."""
+    close = difflib.get_close_matches(name, names := list(given), n=1, cutoff=0.5)
+    return (f"Is it {close[0]}? " if close else "") + f"Given: {listed(names) or 'no columns'}."
+
+
+def verify(folder: Path) -> dict[str, bytes]:
+    """Contents of model.onnx and signature.json, once every file in SHA256SUMS was found to match."""
+    try:
+        lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        remedy = "Name the folder that holds model.onnx, signature.json and SHA256SUMS."
+        raise BadRows("this is no release, SHA256SUMS cannot be read", where=folder, remedy=remedy) from None
+    sums = {name.strip(" *"): digest for digest, _, name in (line.partition(" ") for line in lines)}
+    required = ["model.onnx", "signature.json"]
+    contents = {name: content(folder / name) for name in [*required, *sums]}
+    for name in contents:
+        if hashlib.sha256(contents[name]).hexdigest() != sums.get(name):
+            remedy = "Do not use this copy; fetch the release again from where it was made."
+            raise BadRows(f"tampered release: {name} does not match SHA256SUMS", where=folder, remedy=remedy)
+    return {name: contents[name] for name in required}
+
+
+def content(path: Path) -> bytes:
+    """All bytes of a file. Errors: BadRows."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadRows(f"the file cannot be read ({error.strerror})", where=path) from None
+
+
+class Reader:
+    """A release, verified and opened."""
+
+    def __init__(self, folder: Path) -> None:
+        contents = verify(folder)
+        self.signature: dict[str, Any] = json.loads(contents["signature.json"])
+        if self.signature["schema"] != SCHEMA:
+            remedy = "Use the predict.py it came with."
+            raise BadRows(f"{self.signature['schema']} is not {SCHEMA}", where=folder, remedy=remedy)
+        self.inputs: list[dict[str, Any]] = self.signature["inputs"]
+        self.classes: list[Any] = self.signature["classes"]
+        self.class_names = [str(written(each)) for each in self.classes]
+        self.columns = ["prediction", *(f"probability_{name}" for name in self.class_names)]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        self.session = onnxruntime.InferenceSession(contents["model.onnx"], options, ["CPUExecutionProvider"])
+
+    def predict(self, columns: Mapping[str, Cells]) -> Predictions:
+        """Predictions for rows given as columns, one for each row. Errors: BadRows."""
+        names = [each["name"] for each in self.inputs]
+        for name in names:
+            if name not in columns:
+                raise BadRows(f"column {name} is missing", remedy=nearest(name, columns))
+            if len(columns[name]) != len(columns[names[0]]):
+                raise BadRows(f"columns {names[0]} and {name} do not have the same number of cells")
+        tally = Tally({("not read by the model", name): 0 for name in columns if name not in names})
+        feeds = {each["tensor"]: self.feed(each, columns[each["name"]], tally) for each in self.inputs}
+        scores = self.scores(feeds, len(columns[names[0]]))
+        if self.classes:
+            return Predictions(self.labels(scores), scores, None, tally)
+        return Predictions(scores[:, 0].tolist(), None, scores[:, 0], tally)
+
+    def feed(self, ask: Mapping[str, Any], cells: Cells, tally: Tally) -> np.ndarray:
+        """One input of the model, [N, 1]; tallies what could not be read and what training never saw."""
+        name, kind = ask["name"], ask["kind"]
+        missing = frozenset([*self.signature["missing"], *ask["missing"]])
+        blank = math.nan if kind == "number" else self.signature[f"missing_{kind}"]
+        try:
+            values, unread = convert(cells, kind, ask["dtype"], missing, blank)
+        except BadRows as error:
+            raise BadRows(f"column {name}: {error}".rstrip(".")) from None
+        seen = {blank, *ask.get("levels", ())}
+        unseen = sum(value not in seen for value in values.tolist()) if "levels" in ask else 0
+        odd = {f"no {kind}, so taken as missing": unread, "never seen in training": unseen}
+        tally.update({(what, name): count for what, count in odd.items() if count})
+        if kind == "number":
+            with np.errstate(over="ignore"):
+                values = values.astype(np.float32)
+            values[~np.isfinite(values)] = math.nan
+        return values.reshape(-1, 1)
+
+    def scores(self, feeds: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
+        """The model's output for every row, at least two and at most CHUNK rows a call."""
+        width, dtype = (len(self.classes), np.float32) if self.classes else (1, np.float64)
+        parts = [np.zeros((0, width), dtype=dtype)]
+        for start in range(0, rows, CHUNK):
+            batch = {name: values[start : start + CHUNK] for name, values in feeds.items()}
+            if rows - start == 1:
+                batch = {name: values.repeat(2, axis=0) for name, values in batch.items()}
+            parts.append(self.session.run([self.signature["output"]], batch)[0][: rows - start])
+        return np.concatenate(parts)
+
+    def labels(self, scores: np.ndarray) -> list[Any]:
+        """The class of each row: by the threshold on the positive class, else the most probable one."""
+        if self.signature["threshold"] is None:
+            return [self.classes[place] for place in scores.argmax(axis=1).tolist()]
+        positive = self.classes.index(self.signature["positive"])
+        hits = scores[:, positive].astype(np.float64) >= self.signature["threshold"]
+        return [self.classes[positive if hit else 1 - positive] for hit in hits.tolist()]
+
+
+# ---------------------------------------------------------------- files
+
+
+def read(path: Path) -> Iterator[dict[str, Cells]]:
+    """Columns of a CSV or JSON lines file, also as .gz, at most BLOCK rows at a time. Errors: BadRows."""
+    text = decoded(path)
+    if not text.strip():
+        raise BadRows("the file is empty", where=path)
+    lines = path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json"))
+    yield from read_lines(text, path) if lines else read_csv(text, path)
+
+
+def decoded(path: Path) -> str:
+    """The text of a file: UTF-8, UTF-16 with its mark, or else Windows-1252."""
+    data = content(path)
+    try:
+        data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", "replace")
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadRows(f"the gzip file is damaged ({error})", where=path) from None
+    if "\0" in text:
+        raise BadRows("the file is binary, not text", where=path, remedy="Give CSV or JSON lines.")
+    return text
+
+
+def read_csv(text: str, path: Path) -> Iterator[dict[str, Cells]]:
+    """Columns of text separated by commas, semicolons, tabs or bars; every cell is text."""
+    head = text.lstrip().partition("\n")[0]
+    mark = max(",;\t|", key=lambda mark: len(next(csv.reader([head], delimiter=mark))))
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True, strict=True)
+    rows = filter(None, lines)  # without blank lines
+    try:
+        names = [name.strip() or f"column_{place}" for place, name in enumerate(next(rows), 1)]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise BadRows(f"columns are named twice: {listed(twice)}", where=path, remedy="Rename them.")
+        block: list[list[str]] = []
+        for row in rows:
+            if len(row) != len(names):
+                raise csv.Error(f"{len(row)} cells, but the header has {len(names)}")
+            block.append(row)
+            if len(block) == BLOCK:
+                yield dict(zip(names, zip(*block)))
+                block = []
+        yield dict(zip(names, zip(*block) if block else [()] * len(names)))
+    except csv.Error as error:
+        remedy = 'A cell that holds the delimiter needs quotes; a quote inside quotes is written "".'
+        raise BadRows(str(error), where=f"{path}, line {lines.line_num}", remedy=remedy) from None
+
+
+def read_lines(text: str, path: Path) -> Iterator[dict[str, Cells]]:
+    """Columns of JSON lines; what a row lacks is missing there."""
+    rows = []
+    for count, line in enumerate(text.split("\n"), 1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            raise BadRows(f"this is not JSON ({error})", where=f"{path}, line {count}") from None
+        if not isinstance(row, dict | None):
+            raise BadRows(
+                "this is not a JSON object", where=f"{path}, line {count}", remedy="Write {column: cell}."
+            )
+        rows += [row] if row is not None else []
+    names = dict.fromkeys(name for row in rows for name in row)
+    yield {name: [row.get(name) for row in rows] for name in names}
+
+
+def written(value: Any) -> Any:
+    """A value as CSV holds it: `true`, `false`, or itself (csv writes floats so that they read back exactly)."""
+    return ("true" if value else "false") if isinstance(value, bool) else value
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A file beside `out` that takes its place when the block ends well, and is gone otherwise."""
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.touch()
+        yield part
+        part.replace(out)
+    except OSError as error:
+        remedy = "Name a file in a folder that is there and can be written to."
+        raise BadRows(f"it cannot be written ({error.strerror})", where=out, remedy=remedy) from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def answers(
+    reader: Reader, blocks: Iterable[Mapping[str, Cells]], keep: Sequence[str]
+) -> Iterator[tuple[list[Cells], Predictions]]:
+    """Of each block, the columns to keep and the predictions. Errors: BadRows."""
+    inputs = {each["name"] for each in reader.inputs}
+    for columns in blocks:
+        for name in keep:
+            if name not in columns or name in reader.columns:
+                problem = (
+                    "would be two columns of the output" if name in reader.columns else "is not in the data"
+                )
+                raise BadRows(f"column {name}, to be kept, {problem}", remedy=nearest(name, columns))
+        asked = {name: cells for name, cells in columns.items() if name in inputs or name not in keep}
+        yield [columns[name] for name in keep], reader.predict(asked)
+
+
+def write_csv(
+    reader: Reader, blocks: Iterable[Mapping[str, Cells]], out: Path, keep: Sequence[str]
+) -> tuple[int, Tally]:
+    """Write a row for each row: what is kept, then the prediction. The number of rows, and what was odd."""
+    rows, tally = 0, Tally()
+    with replacing(out) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*keep, *reader.columns])
+        for kept, predictions in answers(reader, blocks, keep):
+            scores = [] if predictions.probabilities is None else predictions.probabilities.T.tolist()
+            writer.writerows(zip(*kept, map(written, predictions.labels), *scores))
+            rows += len(predictions.labels)
+            tally.update(predictions.tally)
+    return rows, tally
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict a file with the release this file lies in; exit code 2 when it cannot be done."""
+    parser = argparse.ArgumentParser(description="Predict the rows of a file with this release.")
+    parser.add_argument("data", type=Path, metavar="DATA", help="CSV or JSON lines, also as .gz")
+    parser.add_argument(
+        "-o", dest="out", type=Path, metavar="OUT.csv", required=True, help="one row per row of DATA"
+    )
+    parser.add_argument(
+        "--keep", action="append", default=[], metavar="COLUMN", help="carry a column of DATA over"
+    )
+    asked = parser.parse_args(argv)
+    try:
+        rows, tally = write_csv(Reader(Path(__file__).parent), read(asked.data), asked.out, asked.keep)
+    except BadRows as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        return 2
+    print(
+        *(f"note: {note}" for note in notes(tally)),
+        f"{rows} predictions in {asked.out}",
+        sep="\n",
+        file=sys.stderr,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,344 @@
+"""What you ask for: one frozen type per section, in the order of the line; reads and checks forgeline.toml."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from forgeline.errors import BadInput
+
+Share = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Part = dict[str, Any]
+"""`{use = "name", option = value, …}`: a part and its options, checked against its signature."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of the sections: frozen, and unknown keys are errors."""
+
+
+class Snapshot(Section):
+    """Where the rows come from and what each column is."""
+
+    source: str = ""
+    """A file, a folder of files, a glob, or `snapshot:<digest>`; relative to the spec's folder."""
+    target: str = ""
+    """The column to predict."""
+    positive: str | int | float | bool | None = None
+    """Binary tasks: the label whose probability is reported; default: the rarer label."""
+    types: dict[str, Literal["number", "category", "date"]] = {}
+    """Column → kind, where the inferred kind is not the wanted one."""
+    drop: list[str] = []
+    """Columns left out."""
+    keep: list[str] = []
+    """Identifier columns: never a feature, kept beside the rows."""
+    weight: str = ""
+    """Column of row weights (> 0)."""
+    missing: list[str] = msgspec.field(
+        default_factory=lambda: ["", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
+    )
+    """Cell texts that mean missing."""
+    licence: str = ""
+    """Licence of the data, repeated in the release's card."""
+
+
+class Split(Section):
+    """What is sealed away before anything is learned."""
+
+    share: Share = 0.2
+    """Share of rows in the sealed test set."""
+    by: str = ""
+    """Group column (rows of one group stay together) or date column (the last rows are the test)."""
+    file: str = ""
+    """A test file of the user's own; nothing is set aside then."""
+
+
+class Accept(Section, frozen=True, kw_only=True):
+    """A finding someone has looked at and signed for; it appears in the release's card."""
+
+    code: str
+    columns: list[str] = []
+    by: str
+    reason: str
+
+
+class Assess(Section):
+    """What to look for in the data."""
+
+    protected: list[str] = []
+    """Columns that name protected groups (sex, race, …)."""
+    checks: list[Part] = []
+    """Options of checks, `use` naming the check; every check runs with its defaults unless named here."""
+    accept: list[Accept] = []
+    """Blocking findings that someone takes responsibility for."""
+
+
+class Refine(Section):
+    """What is done about what was found."""
+
+    apply: Literal["safe", "none"] | list[str] = "safe"
+    """Fixes to apply: `safe` (cast, map, missing), `none`, or finding codes (`safe` may be one of them)."""
+    use_protected: bool = True
+    """Whether the model may see the protected columns."""
+
+
+class Plan(Section):
+    """What the candidates are compared by."""
+
+    metric: str = ""
+    """Metric the model is selected by; default log_loss for classes, rmse for regression."""
+
+
+class Train(Section):
+    """Which families may compete."""
+
+    families: Literal["auto"] | list[str | Part] = "auto"
+
+
+class Compress(Section):
+    """How much score may be given for size and speed."""
+
+    most_loss: Annotated[float, Meta(ge=0.0)] = 0.002
+    """Largest relative loss of the metric, on out-of-fold predictions."""
+
+
+class Evaluate(Section):
+    """How the shipped model is judged."""
+
+    threshold: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    """Binary tasks: predict the positive class from this probability on."""
+    suites: list[Part] = []
+    """Further suites; none are known yet."""
+
+
+class Release(Section):
+    """How the release is called."""
+
+    name: str = ""
+    licence: str = ""
+
+
+class Budget(Section):
+    """What the line may spend."""
+
+    work: Annotated[float, Meta(gt=0.0)] | None = None
+    """Work units; 100, the default, is about a minute on two cores. Decides the same on every machine."""
+    time: str = ""
+    """Wall clock of the whole process, such as `60s`, `5m`, `1h`; in place of `work`."""
+    memory: str = ""
+    """Most memory of a run, such as `6GB`; default: most of what the machine has free."""
+    workers: Annotated[int, Meta(ge=1, le=256)] | None = None
+    """Worker processes; default: one a core. Never changes what is decided."""
+    price_per_hour: Annotated[float, Meta(ge=0.0)] | None = None
+    """Price of this machine an hour, any currency; unknown unless given."""
+    carbon_per_kwh: Annotated[float, Meta(ge=0.0)] | None = None
+    """Grams of CO2-equivalent a kilowatt-hour; unknown unless given."""
+
+    @property
+    def seconds(self) -> float | None:
+        """The time limit in seconds, or None under a work budget."""
+        return parse_seconds(self.time) if self.time else None
+
+    @property
+    def units(self) -> float | None:
+        """The work limit in work units, or None under a time budget."""
+        return None if self.time else (self.work or 100.0)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory limit in bytes, or None when the machine decides."""
+        return parse_bytes(self.memory) if self.memory else None
+
+
+class Monitor(Section):
+    """How a release is watched."""
+
+    false_alarm: Share = 0.05
+    """Probability that unchanged data raises any alarm at all (family-wise)."""
+
+
+class Serve(Section):
+    """Where a release answers."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+
+
+class Cluster(Section):
+    """Reserved for the cluster; nothing to set yet."""
+
+
+class Spec(Section):
+    """Everything one run is asked for: `forgeline.toml`."""
+
+    snapshot: Snapshot = Snapshot()
+    split: Split = Split()
+    assess: Assess = Assess()
+    refine: Refine = Refine()
+    plan: Plan = Plan()
+    train: Train = Train()
+    compress: Compress = Compress()
+    evaluate: Evaluate = Evaluate()
+    release: Release = Release()
+    budget: Budget = Budget()
+    gates: dict[str, str] = {}
+    """Number name → condition: `"test.roc_auc" = "low >= 0.90"`."""
+    monitor: Monitor = Monitor()
+    serve: Serve = Serve()
+    cluster: Cluster = Cluster()
+    seed: Annotated[int, Meta(ge=0)] = 0
+
+
+def read(path: Path) -> Spec:
+    """The checked spec in a TOML file or in a folder that holds `forgeline.toml`. Errors: BadInput."""
+    return check(load(path), where=str(path))
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The dictionary in a TOML file, unchecked. Errors: BadInput naming the file."""
+    file = path / "forgeline.toml" if path.is_dir() else path
+    try:
+        asked = msgspec.toml.decode(file.read_bytes())
+    except FileNotFoundError:
+        raise BadInput("no such spec", where=str(file), remedy="Write one with: forgeline init DATA") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, OSError) as error:
+        raise BadInput(f"not readable as TOML ({error})", where=str(file)) from None
+    return dict(asked)
+
+
+def check(asked: dict[str, Any], where: str = "spec") -> Spec:
+    """The spec a dictionary asks for. Errors: BadInput with the key's place and the nearest valid name."""
+    known_keys(asked, Spec, where)
+    try:
+        spec = msgspec.convert(asked, Spec)
+    except msgspec.ValidationError as error:
+        raise BadInput(str(error).replace("`$.", "`"), where=where, remedy="See docs/spec.md.") from None
+    check_budget(spec.budget, where)
+    for name, condition in spec.gates.items():
+        parse_gate(name, condition)
+    return spec
+
+
+def known_keys(asked: Any, section: type[msgspec.Struct], where: str) -> None:
+    """Raise BadInput at the first key that the section does not have."""
+    fields = {field.encode_name: field for field in msgspec.structs.fields(section)}
+    for key, value in asked.items():
+        if key not in fields:
+            raise BadInput(f"unknown key {key}", where=where, asked=key, known=fields)
+        kind = fields[key].type
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            if not isinstance(value, dict):
+                raise BadInput(f"{key} is a section, so it holds keys", where=where, remedy=f"Write [{key}].")
+            known_keys(value, kind, f"{where} [{key}]")
+
+
+def check_budget(budget: Budget, where: str) -> None:
+    """Raise BadInput unless the budget's texts can be read and do not contradict each other."""
+    if budget.time and budget.work is not None:
+        raise BadInput("work and time are both set", where=f"{where} [budget]", remedy="Keep one of the two.")
+    if budget.time:
+        parse_seconds(budget.time)
+    if budget.memory and parse_bytes(budget.memory) < 256 * 2**20:
+        raise BadInput(
+            f"memory {budget.memory} is less than a run needs",
+            where=f"{where} [budget]",
+            remedy="Give at least 256MB.",
+        )
+
+
+def override(asked: dict[str, Any], sets: list[str]) -> dict[str, Any]:
+    """A copy of the dictionary with each `section.key=value` put in; values are TOML, bare words are text."""
+    merged = msgspec.json.decode(msgspec.json.encode(asked))
+    for item in sets:
+        place, equals, text = item.partition("=")
+        if not equals or not place.strip():
+            raise BadInput(f"--set {item} is not section.key=value", where="command line")
+        keys = place.strip().split(".", 1)
+        if keys[0] == "gates" and len(keys) == 2:
+            keys[1] = keys[1].strip('"')
+        inner = merged
+        for key in keys[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[keys[-1]] = toml_value(text.strip())
+    return dict(merged)
+
+
+def toml_value(text: str) -> Any:
+    """A TOML value, or the text itself when it is none: `0.5` → 0.5, `["a"]` → ["a"], `>50K` → ">50K"."""
+    try:
+        return msgspec.toml.decode(f"value = {text}".encode())["value"]
+    except (msgspec.DecodeError, KeyError):
+        return text
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of `60`, `60s`, `1.5m`, `2h`. Errors: BadInput."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)?\s*", text)
+    seconds = float(found[1]) * {"ms": 0.001, "m": 60, "min": 60, "h": 3600}.get(found[2], 1) if found else 0.0
+    if seconds <= 0:
+        raise BadInput(f"time {text!r} is no duration", where="[budget]", remedy="Write 60s, 5m or 1h.")
+    return seconds
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of `6GB`, `512 MB`, `1.5GiB`. Errors: BadInput."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*", text)
+    if not found:
+        raise BadInput(f"memory {text!r} is no size", where="[budget]", remedy="Write 6GB or 512MB.")
+    power = " KMGT".index(found[2].upper() or " ")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One condition on one number: `low >= 0.9` on `test.roc_auc`."""
+
+    number: str
+    side: Literal["value", "low", "high"]
+    relation: Literal["==", "!=", ">=", "<=", ">", "<"]
+    bound: float
+
+    @property
+    def text(self) -> str:
+        """As written in the spec: `test.roc_auc low >= 0.9`."""
+        side = "" if self.side == "value" else f"{self.side} "
+        return f"{self.number} {side}{self.relation} {self.bound:g}"
+
+
+def parse_gate(number: str, condition: str) -> Gate:
+    """The gate that a line of `[gates]` writes. Errors: BadInput."""
+    found = re.fullmatch(
+        r"\s*(?:(value|low|high)\s+)?(==|!=|>=|<=|>|<)\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*", condition
+    )
+    if not found:
+        raise BadInput(
+            f"{number} = {condition!r} is no condition",
+            where="[gates]",
+            remedy='Write "test.roc_auc" = "low >= 0.90"; low, high or value, then == != >= <= > <.',
+        )
+    side: Any = found[1] or "value"
+    relation: Any = found[2]
+    return Gate(number, side, relation, float(found[3]))
+
+
+def encode(spec: Spec) -> str:
+    """The spec as TOML with every section and value written out."""
+    import json
+
+    def value(item: Any) -> str:
+        if isinstance(item, dict):
+            return "{" + ", ".join(f"{json.dumps(k)} = {value(v)}" for k, v in item.items()) + "}"
+        if isinstance(item, list):
+            return "[" + ", ".join(value(v) for v in item) + "]"
+        return json.dumps(item, ensure_ascii=False)
+
+    sections = msgspec.to_builtins(spec)
+    lines = [f"seed = {sections.pop('seed')}"]
+    for name, section in sections.items():
+        lines += ["", f"[{name}]"]
+        lines += [
+            f"{key if key.isidentifier() else json.dumps(key)} = {value(item)}"
+            for key, item in section.items()
+            if item is not None
+        ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,249 @@
+"""compress: drop ensemble members along size and latency, within the loss that is allowed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from forgeline import catalog, models, records, spec
+from forgeline.records import Calibration, Member, Number, Table
+
+if TYPE_CHECKING:
+    from forgeline.workspace import Workspace
+
+LATENCY_CALLS = 200
+"""One-row calls timed for each model."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One subset of the ensemble: what it would cost and what it would lose."""
+
+    members: list[Member]
+    calibration: Calibration
+    loss: float
+    """Relative loss of the metric on out-of-fold predictions; negative when it gains."""
+    size_bytes: int
+    flops: float
+
+    @property
+    def names(self) -> list[str]:
+        """Its candidates."""
+        return [member.candidate for member in self.members]
+
+
+def compress(
+    ask: spec.Compress,
+    evaluate: spec.Evaluate,
+    budget: spec.Budget,
+    snapshot: records.Snapshot,
+    refinement: records.Refinement,
+    plan: records.Plan,
+    training: records.Training,
+    work: Workspace,
+) -> records.Compression:
+    """The smallest subset within `most_loss`; under a time budget the fastest, by measurement."""
+    data = models.data_of(snapshot, refinement, work)
+    options = frontier(training, plan, data, work)
+    allowed = [option for option in options if option.loss <= ask.most_loss]
+    full = options[0]
+    signature = signature_of(snapshot, refinement, evaluate, work)
+    graphs = {"full": models.draw(full.members, full.calibration, refinement, work)}
+    timed = budget.units is None
+    chosen = measured_choice(allowed, graphs["full"], refinement, work) if timed else counted_choice(allowed)
+    graphs["chosen"] = models.draw(chosen.members, chosen.calibration, refinement, work)
+    rows = probe_rows(refinement, work)
+    latency = {name: latencies(graph, rows) for name, graph in graphs.items()}
+    return record(chosen, options, graphs, latency, signature, data, work)
+
+
+# ---------------------------------------------------------------- choosing
+
+
+def frontier(training: records.Training, plan: records.Plan, data: models.Data, work: Workspace) -> list[Option]:
+    """The whole ensemble, then one member fewer at a time: the one whose bytes and operations cost least score."""
+    metric = catalog.load("metrics", training.facts.metric)
+    sign = -1.0 if metric.higher_is_better else 1.0
+    picked = models.sample(len(data.y_N))
+    flops = {each.name: each.cost.flops_per_row for each in plan.facts.candidates}
+    whole = {member.candidate: models.out_of_fold(member, data, work)[picked] for member in training.facts.members}
+
+    def option(members: list[Member], base: float | None) -> tuple[Option, float]:
+        total = sum(member.weight for member in members)
+        members = [msgspec.structs.replace(member, weight=member.weight / total) for member in members]
+        p_NK = models.mean([whole[member.candidate] for member in members], members)
+        same = len(members) == len(training.facts.members)
+        calibration = training.facts.calibration if same else models.calibrate(p_NK, data, picked)
+        value = sign * models.score(metric, models.calibrated(p_NK, calibration), data, picked)
+        loss = 0.0 if base is None else (value - base) / max(abs(base), 1e-12)
+        return Option(members, calibration, loss, size_of(members), sum(flops[m.candidate] * len(m.units) for m in members)), value
+
+    first, base = option(training.facts.members, None)
+    options = [first]
+    while len(options[-1].members) > 1:
+        members = options[-1].members
+        without = [option([m for m in members if m is not gone], base)[0] for gone in members]
+        options.append(min(without, key=lambda each: price(members_before=options[-1], after=each)))
+    return options
+
+
+def price(members_before: Option, after: Option) -> tuple[float, int]:
+    """Score lost for each share of bytes and operations saved; what gains score comes first."""
+    share = saved(members_before, after)
+    return (after.loss / share if after.loss > 0 else after.loss * share), after.size_bytes
+
+
+def saved(before: Option, after: Option) -> float:
+    """Share of bytes and operations that are saved, averaged."""
+    return (2 - after.size_bytes / before.size_bytes - after.flops / max(before.flops, 1.0)) / 2 + 1e-9
+
+
+def size_of(members: Sequence[Member]) -> int:
+    """Bytes of the members' graphs."""
+    return sum(unit.model.size_bytes for member in members for unit in member.units)
+
+
+def counted_choice(allowed: list[Option]) -> Option:
+    """The subset with the fewest bytes: the same on every machine."""
+    return min(allowed, key=lambda option: (option.size_bytes, option.flops))
+
+
+def measured_choice(
+    allowed: list[Option], full: bytes, refinement: records.Refinement, work: Workspace
+) -> Option:
+    """The subset that answers fastest here, and is smaller; the choice goes into the work log, which a replay follows."""
+    done = work.decided("choice", stage="compress")
+    if done:
+        return next(option for option in allowed if option.names == done["members"])
+    rows = probe_rows(refinement, work)
+    best, fastest = allowed[0], float(np.median(latencies(full, rows)))
+    for option in reversed(allowed[1:]):
+        if work.clock.remaining < 3.0:
+            break
+        graph = models.draw(option.members, option.calibration, refinement, work)
+        seconds = float(np.median(latencies(graph, rows)))
+        if seconds < fastest and option.size_bytes < best.size_bytes:
+            best, fastest = option, seconds
+            break
+    work.note("choice", stage="compress", members=best.names, seconds=fastest)
+    return best
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def probe_rows(refinement: records.Refinement, work: Workspace, rows: int = 16) -> dict[str, np.ndarray]:
+    """Feeds of a few training rows, one array [rows, 1] an input."""
+    arrays = models.table(refinement, work).take(np.arange(min(rows, refinement.facts.rows)))
+    return models.feeds(arrays, refinement)
+
+
+def latencies(model: bytes, rows: dict[str, np.ndarray]) -> np.ndarray:
+    """Seconds of one-row answers (padded to two rows, as every reader asks), one value a call."""
+    session = models.open_session(model)
+    count = len(next(iter(rows.values())))
+    seconds = []
+    for call in range(LATENCY_CALLS):
+        pair = [call % count, (call + 1) % count]
+        feed = {name: values[pair] for name, values in rows.items()}
+        began = time.perf_counter()
+        session.run(None, feed)
+        seconds.append(time.perf_counter() - began)
+    return np.array(seconds[LATENCY_CALLS // 10 :])
+
+
+# ---------------------------------------------------------------- the record
+
+
+def signature_of(
+    snapshot: records.Snapshot, refinement: records.Refinement, evaluate: spec.Evaluate, work: Workspace
+) -> dict[str, Any]:
+    """What the model reads and gives: signature.json."""
+    facts = snapshot.facts
+    levels = models.known_levels(refinement, work)
+    inputs = [
+        {
+            "name": each.name,
+            "tensor": models.tensor(index),
+            "kind": each.kind,
+            "dtype": each.dtype,
+            "missing": each.missing,
+            **({"levels": levels[each.name]} if each.name in levels else {}),
+        }
+        for index, each in enumerate(refinement.facts.inputs)
+    ]
+    binary = facts.task == "binary"
+    return {
+        "schema": "forgeline/signature@1",
+        "task": facts.task,
+        "target": facts.target,
+        "classes": refinement.facts.classes,
+        "positive": facts.positive if binary else None,
+        "threshold": evaluate.threshold if binary else None,
+        "inputs": inputs,
+        "missing": facts.missing,
+        "missing_category": "\u0000",
+        "missing_date": int(np.iinfo(np.int64).min),
+        "output": "prediction" if facts.task == "regression" else "probabilities",
+    }
+
+
+def record(
+    chosen: Option,
+    options: list[Option],
+    graphs: dict[str, bytes],
+    latency: dict[str, np.ndarray],
+    signature: dict[str, Any],
+    data: models.Data,
+    work: Workspace,
+) -> records.Compression:
+    """What compress gives."""
+    full = options[0]
+    dropped = [name for name in full.names if name not in chosen.names]
+    p_NK = models.mean([models.out_of_fold(member, data, work) for member in chosen.members], chosen.members)
+    why = f"{len(dropped)} of {len(full.members)} members dropped" if dropped else "no member could go within the loss allowed"
+    quick, slow = latency["chosen"], latency["full"]
+    return records.Compression(
+        facts=records.CompressionFacts(
+            model=work.put(graphs["chosen"], "model.onnx"),
+            full=work.put(graphs["full"], "full.onnx"),
+            signature=work.put(json.dumps(signature, ensure_ascii=False, indent=1).encode(), "signature.json"),
+            kept=chosen.members,
+            dropped=dropped,
+            calibration=chosen.calibration,
+            predictions=work.put_array(models.calibrated(p_NK, chosen.calibration), "predictions.npy"),
+            loss=chosen.loss,
+            why=why,
+        ),
+        numbers={
+            "size.bytes": Number(value=len(graphs["chosen"]), unit="bytes"),
+            "size.full.bytes": Number(value=len(graphs["full"]), unit="bytes"),
+            "flops.row": Number(value=chosen.flops, unit="FLOPs"),
+            "compress.loss": Number(value=chosen.loss, n=len(models.sample(len(data.y_N))), unit="relative"),
+            "latency.p50": seconds(quick, 50),
+            "latency.p99": seconds(quick, 99),
+            "latency.full.p50": seconds(slow, 50),
+            "latency.full.p99": seconds(slow, 99),
+        },
+        tables=[table(options, chosen)],
+    )
+
+
+def seconds(measured: np.ndarray, percentile: float) -> Number:
+    """A percentile of one-row latencies."""
+    return Number(value=float(np.percentile(measured, percentile)), unit="s", n=len(measured), measured=True)
+
+
+def table(options: list[Option], chosen: Option) -> Table:
+    """The frontier: what each further drop would save and cost."""
+    rows: list[list[str | float | int | bool | None]] = [
+        [", ".join(each.names), each.size_bytes, each.flops, each.loss, each is chosen] for each in options
+    ]
+    columns = ["members", "bytes", "FLOPs per row", "relative loss", "chosen"]
+    return Table(title="Ensembles along size", columns=columns, rows=rows, note="loss on out-of-fold predictions")

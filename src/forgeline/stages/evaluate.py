@@ -1,0 +1,404 @@
+"""evaluate: the shipped graph on rows it never saw, beside baselines, by group, with an interval on every score."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forgeline import catalog, models, records, spec
+from forgeline.engine import groups, stats
+from forgeline.records import Curve, Histogram, Member, Number, Table, scored
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from forgeline.engine.seeds import Seed
+    from forgeline.workspace import Workspace
+
+OVERFIT_ROWS = 20_000
+"""Training rows that the shipped model is asked about again, for the overfitting gap."""
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Rows with their truth, and what a model says about them."""
+
+    name: str
+    """`cv` or `test`."""
+    y_N: np.ndarray
+    p_NK: np.ndarray
+    weight_N: np.ndarray | None
+    frame: pl.DataFrame
+    threshold: float
+
+    def answers(self) -> np.ndarray:
+        """Class index of each row; of two classes the positive one from the threshold on."""
+        if self.p_NK.shape[1] == 2:
+            return (self.p_NK[:, 1] >= self.threshold).astype(np.int64)
+        return np.asarray(self.p_NK.argmax(axis=1))
+
+
+def evaluate(
+    ask: spec.Evaluate,
+    snapshot: records.Snapshot,
+    assessment: records.Assessment,
+    refinement: records.Refinement,
+    plan: records.Plan,
+    training: records.Training,
+    compression: records.Compression,
+    work: Workspace,
+) -> records.Evaluation:
+    """Cross-validation and, once, the sealed test, on the ONNX bytes that ship. Errors: BadInput for unknown suites."""
+    if ask.suites:
+        catalog.load("suites", str(ask.suites[0].get("use", "")))
+    data = models.data_of(snapshot, refinement, work)
+    seed = work.seed.child("evaluate")
+    names = [name for name in catalog.names("metrics") if data.task in catalog.load("metrics", name).tasks]
+    cv = cross_validation(ask, snapshot, refinement, compression, data, work)
+    numbers = scores(cv, names, seed)
+    numbers |= baselines("cv", cv, models_beside(training, data, work), names, seed)
+    test, beside, reads = sealed(ask, snapshot, assessment, refinement, training, compression, data, work)
+    if test is None:
+        why = assessment.facts.test_why
+        numbers |= {f"test.{name}": Number(value=None, why=why) for name in names}
+    else:
+        numbers |= scores(test, names, seed) | baselines("test", test, beside, names, seed)
+        numbers["test.reads"] = Number(value=reads, unit="reads", measured=True)
+    numbers |= overfit(plan.facts.metric, cv, snapshot, refinement, compression, data, work)
+    exam = test or cv
+    fairness, fairness_tables = fair(exam, assessment, snapshot, seed)
+    return records.Evaluation(
+        facts=records.EvaluationFacts(
+            metric=plan.facts.metric,
+            test_digest=assessment.facts.test_digest if test else None,
+            test_rows=0 if test is None else len(test.y_N),
+            threshold=ask.threshold if data.task == "binary" else None,
+            positive=snapshot.facts.positive,
+            predictions=work.put_array(test.p_NK, "predictions.npy") if test else None,
+        ),
+        numbers=numbers | fairness | calibration_error(exam),
+        tables=[headline(numbers, names), *fairness_tables, *confusion(exam, refinement)],
+        curves=[calibration_curve(exam)],
+        histograms=[answers_histogram(exam)],
+    )
+
+
+# ---------------------------------------------------------------- exams
+
+
+def cross_validation(
+    ask: spec.Evaluate,
+    snapshot: records.Snapshot,
+    refinement: records.Refinement,
+    compression: records.Compression,
+    data: models.Data,
+    work: Workspace,
+) -> Exam:
+    """The out-of-fold predictions of the members that ship."""
+    files = {ref.name: ref for ref in refinement.facts.table}
+    frame = work.frame(snapshot.facts.digest)[work.array(files["ids.npy"])]
+    p_NK = work.array(compression.facts.predictions)
+    return Exam("cv", data.y_N, p_NK, data.weight_N, frame, ask.threshold)
+
+
+def sealed(
+    ask: spec.Evaluate,
+    snapshot: records.Snapshot,
+    assessment: records.Assessment,
+    refinement: records.Refinement,
+    training: records.Training,
+    compression: records.Compression,
+    data: models.Data,
+    work: Workspace,
+) -> tuple[Exam | None, dict[str, np.ndarray], int]:
+    """The test rows as the shipped graph answers them; the models beside it; how often these rows were read."""
+    digest = assessment.facts.test_digest
+    if digest is None:
+        return None, {}, 0
+    key = hashlib.sha256(f"{compression.digest} {ask.threshold}".encode()).hexdigest()
+    reads = work.store.count_read(digest, key)
+    if snapshot.facts.test_digest:
+        import polars as pl
+
+        frame = work.frame(snapshot.facts.test_digest).filter(pl.col(snapshot.facts.target).is_not_null())
+    else:
+        frame = work.frame(snapshot.facts.digest)[np.flatnonzero(work.array(assessment.facts.split) == 1)]
+    signature = work.get(compression.facts.signature)
+    beside = {"full": ask_model(work.get(compression.facts.full), signature, frame)}
+    linear = linear_baseline(training)
+    if linear:
+        none = records.Calibration(method="none")
+        beside["baseline.linear"] = ask_model(models.draw([linear], none, refinement, work), signature, frame)
+    p_NK = ask_model(work.get(compression.facts.model), signature, frame)
+    y_N, weight_N = models.target_of(frame, snapshot), models.weights_of(frame, snapshot)
+    beside["baseline.majority"] = majority(data, len(y_N))
+    return Exam("test", y_N, p_NK, weight_N, frame, ask.threshold), beside, reads
+
+
+def ask_model(model: bytes, signature: bytes, frame: pl.DataFrame) -> np.ndarray:
+    """float64 [N, K] answers of an ONNX model through the reader that ships with it."""
+    from forgeline.serving.reader import Reader
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = {"model.onnx": model, "signature.json": signature}
+        sums = [f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in files.items()]
+        for file, content in [*files.items(), ("SHA256SUMS", "".join(sums).encode())]:
+            (folder / file).write_bytes(content)
+        answers = Reader(folder).predict(models.cells(frame))
+    if answers.probabilities is not None:
+        return answers.probabilities.astype(np.float64)
+    return np.asarray(answers.values, dtype=np.float64).reshape(-1, 1)
+
+
+def linear_baseline(training: records.Training) -> Member | None:
+    """The first linear candidate that finished, alone."""
+    import msgspec
+
+    found = [member for member in training.facts.tried if member.family == "linear"]
+    return msgspec.structs.replace(found[0], weight=1.0) if found else None
+
+
+def majority(data: models.Data, rows: int) -> np.ndarray:
+    """What a model without inputs would say: the training rows' class shares, or their mean."""
+    if data.task == "regression":
+        return np.full((rows, 1), np.average(data.y_N, weights=data.weight_N))
+    shares = np.bincount(data.y_N, weights=data.weight_N, minlength=data.outputs)
+    return np.tile(shares / shares.sum(), (rows, 1))
+
+
+def models_beside(training: records.Training, data: models.Data, work: Workspace) -> dict[str, np.ndarray]:
+    """Out-of-fold predictions of the baselines and of the uncompressed ensemble."""
+    linear = linear_baseline(training)
+    beside = {"full": work.array(training.facts.predictions), "baseline.majority": majority(data, len(data.y_N))}
+    return beside | ({"baseline.linear": models.out_of_fold(linear, data, work)} if linear else {})
+
+
+# ---------------------------------------------------------------- scores
+
+
+def scores(exam: Exam, names: Sequence[str], seed: Seed) -> dict[str, Number]:
+    """Every metric of the task, with its interval: `test.roc_auc`, …"""
+    found = {}
+    for name in names:
+        metric = catalog.load("metrics", name)
+        value = float(metric.score(exam.y_N, exam.p_NK, exam.weight_N))
+        own = seed.child(exam.name, name)
+        interval = stats.bootstrap(metric.score, exam.y_N, exam.p_NK, exam.weight_N, own)
+        found[f"{exam.name}.{name}"] = scored(value, interval, len(exam.y_N))
+    return found
+
+
+def baselines(
+    prefix: str, exam: Exam, beside: dict[str, np.ndarray], names: Sequence[str], seed: Seed
+) -> dict[str, Number]:
+    """The models beside the shipped one, and its lead over each with a paired interval."""
+    found = {}
+    if "baseline.linear" not in beside:
+        why = "no linear candidate finished its folds"
+        found |= {f"{prefix}.baseline.linear.{name}": Number(value=None, why=why) for name in names}
+    for other, p_NK in sorted(beside.items()):
+        for name in names:
+            metric = catalog.load("metrics", name)
+            value = float(metric.score(exam.y_N, p_NK, exam.weight_N))
+            found[f"{prefix}.{other}.{name}"] = scored(value, None, len(exam.y_N))
+            sign = 1.0 if metric.higher_is_better else -1.0
+            lead, low, high = stats.paired_difference(
+                metric.score, exam.y_N, exam.p_NK, p_NK, exam.weight_N, seed.child(prefix, other, name)
+            )
+            ends = (low, high) if sign > 0 else (-high, -low)
+            found[f"{prefix}.lead.{other.removeprefix('baseline.')}.{name}"] = scored(sign * lead, ends, len(exam.y_N))
+    return found
+
+
+def overfit(
+    name: str,
+    cv: Exam,
+    snapshot: records.Snapshot,
+    refinement: records.Refinement,
+    compression: records.Compression,
+    data: models.Data,
+    work: Workspace,
+) -> dict[str, Number]:
+    """`gap.<metric>`: how much better the shipped model looks on rows it was trained on than out of fold."""
+    picked = np.linspace(0, len(data.y_N) - 1, min(OVERFIT_ROWS, len(data.y_N))).astype(int)
+    seen = ask_model(work.get(compression.facts.model), work.get(compression.facts.signature), cv.frame[picked])
+    metric = catalog.load("metrics", name)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    inside, outside = (models.score(metric, p_NK, data, picked) for p_NK in (seen, cv.p_NK[picked]))
+    return {
+        f"train.{name}": scored(inside, None, len(picked)),
+        f"gap.{name}": scored(sign * (inside - outside), None, len(picked)),
+    }
+
+
+def headline(numbers: dict[str, Number], names: Sequence[str]) -> Table:
+    """Metrics down; shipped, uncompressed and baselines across, on both exams."""
+    across = ["", "full.", "baseline.linear.", "baseline.majority."]
+    heads = ["shipped", "uncompressed", "linear", "majority"]
+    rows: list[list[str | float | int | bool | None]] = []
+    for exam in ("cv", "test"):
+        for name in names:
+            cells = [numbers.get(f"{exam}.{other}{name}") for other in across]
+            rows.append([exam, name, *(cell.value if cell else None for cell in cells)])
+    return Table(title="Scores beside baselines", columns=["on", "metric", *heads], rows=rows)
+
+
+# ---------------------------------------------------------------- groups
+
+
+def fair(
+    exam: Exam, assessment: records.Assessment, snapshot: records.Snapshot, seed: Seed
+) -> tuple[dict[str, Number], list[Table]]:
+    """Per protected attribute: a table by group, and the ratios between the groups."""
+    numbers: dict[str, Number] = {}
+    tables = []
+    for attribute in assessment.facts.protected:
+        if attribute not in exam.frame.columns:
+            numbers[f"fairness.{attribute}.demographic_parity_ratio"] = Number(value=None, why="the test rows lack it")
+            continue
+        values = exam.frame[attribute]
+        label_N = groups.label(values, groups.quartiles(values)).to_numpy()
+        parts = {str(name): np.flatnonzero(label_N == name) for name in np.unique(label_N.astype(str))}
+        large = {name: rows for name, rows in parts.items() if len(rows) >= groups.LEAST_ROWS}
+        tables.append(group_table(attribute, parts, large, exam))
+        for ratio, masks in rates(exam).items():
+            numbers[f"fairness.{attribute}.{ratio}"] = spread(large, masks)
+    return numbers, tables
+
+
+def rates(exam: Exam) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Ratio name → (event, among) masks: selected among all; selected among positives and among negatives."""
+    everyone = np.ones(len(exam.y_N), dtype=bool)
+    if exam.p_NK.shape[1] == 2:
+        chosen = exam.answers() == 1
+        positive = exam.y_N == 1
+        return {
+            "demographic_parity_ratio": [(chosen, everyone)],
+            "equalized_odds_ratio": [(chosen, positive), (chosen, ~positive)],
+            "equal_opportunity_ratio": [(chosen, positive)],
+        }
+    if exam.p_NK.shape[1] > 2:
+        return {"accuracy_ratio": [(exam.answers() == exam.y_N, everyone)]}
+    above = exam.p_NK[:, 0] > np.median(exam.p_NK[:, 0])
+    return {"demographic_parity_ratio": [(above, everyone)]}
+
+
+def spread(large: dict[str, np.ndarray], masks: list[tuple[np.ndarray, np.ndarray]]) -> Number:
+    """Lowest rate over highest, of the worst mask; groups with too few rows are not compared."""
+    if len(large) < 2:
+        return Number(value=None, why=f"fewer than two groups have {groups.LEAST_ROWS} rows")
+    worst: tuple[float, float, float] | None = None
+    for event, among in masks:
+        counts = [(int((event & among)[rows].sum()), int(among[rows].sum())) for rows in large.values()]
+        counts = sorted((each for each in counts if each[1]), key=lambda each: each[0] / each[1])
+        if len(counts) > 1:
+            found = stats.ratio_interval(*counts[0], *counts[-1])
+            worst = found if worst is None or found[0] < worst[0] else worst
+    if worst is None or worst[0] != worst[0]:
+        return Number(value=None, why="no group has the outcome")
+    rows = sum(len(rows) for rows in large.values())
+    return scored(worst[0], worst[1:], rows)
+
+
+def group_table(
+    attribute: str, parts: dict[str, np.ndarray], large: dict[str, np.ndarray], exam: Exam
+) -> Table:
+    """Rows, base rate, selection rate, errors by group; small groups are named but not judged."""
+    rows: list[list[str | float | int | bool | None]] = []
+    classes = exam.p_NK.shape[1]
+    for name, here in parts.items():
+        if name not in large:
+            rows.append([name, len(here), *([None] * (4 if classes == 2 else 2))])
+            continue
+        y_N, p_NK = exam.y_N[here], exam.p_NK[here]
+        if classes == 2:
+            chosen = exam.answers()[here] == 1
+            positive = y_N == 1
+            cells = [positive.mean(), chosen.mean(), share(chosen & positive, positive), share(chosen & ~positive, ~positive)]
+        elif classes > 2:
+            cells = [(exam.answers()[here] == y_N).mean(), float(np.max(p_NK, axis=1).mean())]
+        else:
+            cells = [p_NK[:, 0].mean() - y_N.mean(), float(np.sqrt(np.mean((p_NK[:, 0] - y_N) ** 2)))]
+        rows.append([name, len(here), *(None if cell is None else float(cell) for cell in cells)])
+    heads = {2: ["base rate", "selection rate", "true positive rate", "false positive rate"], 1: ["bias", "rmse"]}
+    columns = [attribute, "rows", *heads.get(classes, ["accuracy", "mean confidence"])]
+    note = f"groups with fewer than {groups.LEAST_ROWS} rows are not judged"
+    return Table(title=f"By {attribute} ({exam.name})", columns=columns, rows=rows, note=note)
+
+
+def share(event: np.ndarray, among: np.ndarray) -> float | None:
+    """Share of an event, or None when there is nothing it could happen to."""
+    return float(event.sum() / among.sum()) if among.any() else None
+
+
+# ---------------------------------------------------------------- calibration
+
+
+def confidence(exam: Exam) -> tuple[np.ndarray, np.ndarray]:
+    """(predicted, observed): positive probability and outcome; top probability and being right; or the values."""
+    if exam.p_NK.shape[1] == 2:
+        return exam.p_NK[:, 1], (exam.y_N == 1).astype(float)
+    if exam.p_NK.shape[1] > 2:
+        return exam.p_NK.max(axis=1), (exam.answers() == exam.y_N).astype(float)
+    return exam.p_NK[:, 0], exam.y_N.astype(float)
+
+
+def bins(exam: Exam) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(predicted, observed) of ten bins of equal size, by what was predicted."""
+    predicted_N, observed_N = confidence(exam)
+    order = np.argsort(predicted_N, kind="stable")
+    for rows in np.array_split(order, min(BINS, len(order))):
+        yield predicted_N[rows], observed_N[rows]
+
+
+def calibration_curve(exam: Exam) -> Curve:
+    """Observed against predicted, with Wilson intervals for shares and two standard errors for means."""
+    x, y, low, high = [], [], [], []
+    for predicted_B, observed_B in bins(exam):
+        x.append(float(predicted_B.mean()))
+        y.append(float(observed_B.mean()))
+        reach = 2 * float(observed_B.std()) / len(observed_B) ** 0.5
+        regression = exam.p_NK.shape[1] == 1
+        ends = (y[-1] - reach, y[-1] + reach) if regression else stats.wilson(observed_B.sum(), len(observed_B))
+        low.append(float(ends[0]))
+        high.append(float(ends[1]))
+    labels = ("predicted", "observed")
+    return Curve(title=f"Calibration ({exam.name})", x=x, y=y, low=low, high=high, against=x, x_label=labels[0], y_label=labels[1])
+
+
+def calibration_error(exam: Exam) -> dict[str, Number]:
+    """`test.calibration_error`: mean distance between predicted and observed over the bins; classes only."""
+    if exam.p_NK.shape[1] == 1:
+        return {}
+    gaps = [(len(p_B), abs(float(p_B.mean() - seen_B.mean()))) for p_B, seen_B in bins(exam)]
+    value = sum(rows * gap for rows, gap in gaps) / len(exam.y_N)
+    return {f"{exam.name}.calibration_error": Number(value=value, n=len(exam.y_N))}
+
+
+def confusion(exam: Exam, refinement: records.Refinement) -> list[Table]:
+    """True class down, answer across, at the threshold."""
+    classes = [str(label) for label in refinement.facts.classes]
+    if not classes or len(classes) > 20:
+        return []
+    cells = np.bincount(exam.y_N * len(classes) + exam.answers(), minlength=len(classes) ** 2).reshape(len(classes), -1)
+    rows: list[list[str | float | int | bool | None]] = [[name, *map(int, line)] for name, line in zip(classes, cells)]
+    note = f"threshold {exam.threshold:g}" if len(classes) == 2 else ""
+    return [Table(title=f"Confusion ({exam.name})", columns=["truth", *classes], rows=rows, note=note)]
+
+
+def answers_histogram(exam: Exam) -> Histogram:
+    """How the predictions are spread."""
+    predicted_N, _ = confidence(exam)
+    counts, edges = np.histogram(predicted_N, bins=20)
+    label = "predicted value" if exam.p_NK.shape[1] == 1 else "predicted probability"
+    return Histogram(
+        title=f"Predictions ({exam.name})", counts=[float(c) for c in counts], edges=[float(e) for e in edges], x_label=label
+    )

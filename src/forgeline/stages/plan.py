@@ -1,0 +1,158 @@
+"""plan: who competes, in which order, at what predicted price; what fits the budget, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from forgeline import catalog, kinds, records, spec
+from forgeline.errors import BadInput
+from forgeline.records import Candidate, Cost, Number, Table
+
+if TYPE_CHECKING:
+    from forgeline.workspace import Workspace
+
+DEFAULT_METRIC = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
+MOST_CANDIDATES = 12
+
+
+def plan(
+    ask: spec.Plan,
+    train: spec.Train,
+    budget: spec.Budget,
+    snapshot: records.Snapshot,
+    assessment: records.Assessment,
+    refinement: records.Refinement,
+    work: Workspace,
+) -> records.Plan:
+    """At most twelve candidates, cheap defaults first, each with its predicted cost. Errors: BadInput."""
+    task = snapshot.facts.task
+    assert task is not None
+    metric = metric_for(ask.metric, task)
+    shape = shape_of(snapshot, refinement)
+    folds = refinement.facts.fold_count
+    priced = candidates(train, shape, work)
+    if not priced:
+        raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
+    judged = judge(priced, folds, budget, work)
+    higher = bool(catalog.load("metrics", metric).higher_is_better)
+    fitting = [each for each in judged if each.fits]
+    return records.Plan(
+        facts=records.PlanFacts(
+            metric=metric,
+            higher_is_better=higher,
+            candidates=judged,
+            work_limit=budget.units,
+            seconds_limit=budget.seconds,
+            memory_limit=work.workers.memory_bytes,
+        ),
+        numbers={
+            "plan.candidates": Number(value=len(judged), unit="candidates"),
+            "plan.fitting": Number(value=len(fitting), unit="candidates"),
+            "plan.work": Number(value=sum(each.cost.work for each in fitting) * folds, unit="work units"),
+        },
+        tables=[table(judged, folds)],
+    )
+
+
+def metric_for(asked: str, task: kinds.Task) -> str:
+    """The metric asked for, or the task's default. Errors: BadInput with the metrics that suit the task."""
+    name = asked or DEFAULT_METRIC[task]
+    suiting = [each for each in catalog.names("metrics") if task in catalog.load("metrics", each).tasks]
+    if name not in suiting:
+        raise BadInput(f"metric {name} does not score a {task} task", where="[plan] metric", asked=name, known=suiting)
+    return name
+
+
+def shape_of(snapshot: records.Snapshot, refinement: records.Refinement) -> kinds.Shape:
+    """What a family is told: rows of one fold's training part, encoded features, outputs."""
+    facts = refinement.facts
+    task = snapshot.facts.task
+    assert task is not None
+    rows = facts.rows - facts.rows // facts.fold_count
+    return kinds.Shape(rows, facts.features, task, len(facts.classes) or 1)
+
+
+def candidates(train: spec.Train, shape: kinds.Shape, work: Workspace) -> list[Candidate]:
+    """The families' points taken in turns: every default, cheapest first, then every second point, …"""
+    rounds: list[list[Candidate]] = []
+    for name, options in families(train):
+        module = catalog.load("families", name)
+        points = [options] if options else list(module.space(shape).points)
+        for turn, setting in enumerate(points):
+            if turn == len(rounds):
+                rounds.append([])
+            cost: Cost = module.cost(shape, setting)
+            rounds[turn].append(
+                Candidate(name=f"{name}-{turn + 1}", family=name, setting=setting, cost=cost, fits=True, why="")
+            )
+    ordered = [each for turn in rounds for each in sorted(turn, key=lambda each: (each.cost.work, each.name))]
+    return ordered[:MOST_CANDIDATES]
+
+
+def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
+    """(family, setting or nothing for its own space) of every family that may compete."""
+    if train.families == "auto":
+        return [(name, {}) for name in catalog.names("families")]
+    found: list[tuple[str, dict[str, Any]]] = []
+    for each in train.families:
+        part = {"use": each} if isinstance(each, str) else each
+        if "use" not in part:
+            raise BadInput("a family is named by `use`", where="[train] families", known=catalog.names("families"))
+        catalog.load("families", part["use"])
+        found.append((part["use"], {key: value for key, value in part.items() if key != "use"}))
+    return found
+
+
+def judge(priced: list[Candidate], folds: int, budget: spec.Budget, work: Workspace) -> list[Candidate]:
+    """Which candidates fit memory and, in order, what is left of the work; the first affordable one always may."""
+    limit = budget.units
+    memory = budget.memory_bytes // work.workers.count if budget.memory_bytes else work.workers.memory_bytes
+    judged: list[Candidate] = []
+    spent = 0.0
+    for each in priced:
+        need = each.cost.work * folds
+        if each.cost.memory_bytes > memory:
+            judged.append(decided(each, False, f"needs {each.cost.memory_bytes / 1e9:.2f} GB of {memory / 1e9:.2f} GB"))
+        elif limit is None:
+            judged.append(decided(each, True, "as far as the clock allows, in this order"))
+        elif spent + need <= limit:
+            spent += need
+            judged.append(decided(each, True, f"{need:.2f} work units, {limit - spent:.2f} left after it"))
+        else:
+            judged.append(decided(each, False, f"needs {need:.2f} work units, {limit - spent:.2f} are left"))
+    return judged
+
+
+def decided(candidate: Candidate, fits: bool, why: str) -> Candidate:
+    """The candidate with its verdict."""
+    return Candidate(
+        name=candidate.name,
+        family=candidate.family,
+        setting=candidate.setting,
+        cost=candidate.cost,
+        fits=fits,
+        why=why,
+    )
+
+
+def table(judged: list[Candidate], folds: int) -> Table:
+    """The candidates as people read them."""
+    rows: list[list[str | float | int | bool | None]] = [
+        [
+            each.name,
+            ", ".join(f"{key} {value}" for key, value in each.setting.items()),
+            each.cost.work * folds,
+            each.cost.seconds * folds,
+            each.cost.memory_bytes,
+            each.cost.size_bytes * folds,
+            each.cost.flops_per_row * folds,
+            each.fits,
+            each.why,
+        ]
+        for each in judged
+    ]
+    columns = [
+        *("candidate", "setting", "work units", "core seconds", "memory bytes", "model bytes", "FLOPs per row"),
+        *("fits", "why"),
+    ]
+    return Table(title="Candidates", columns=columns, rows=rows, note=f"predicted, for all {folds} folds together")

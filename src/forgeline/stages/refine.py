@@ -1,0 +1,368 @@
+"""refine: mend what was found, then impute, encode and filter; everything fitted sees training rows only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forgeline import models, records, spec
+from forgeline.engine import arrays as tables
+from forgeline.engine import encode, information, split
+from forgeline.errors import BadInput, choices
+from forgeline.records import Finding, Input, Number, Step, Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from forgeline.engine.arrays import Arrays
+    from forgeline.engine.encode import Recipe
+    from forgeline.workspace import Workspace
+
+FOLDS = ((100_000, 5), (400_000, 3))
+"""Folds up to this many training rows; 2 beyond."""
+REFINED = ("drop", "cast", "map", "missing", "drop_rows")
+"""What this stage can do; other fixes belong to a person or to a later stage."""
+
+
+@dataclass
+class Sheet:
+    """The training rows on their way, and what was done to them."""
+
+    frame: pl.DataFrame
+    ids: np.ndarray
+    """Snapshot row of each training row."""
+    dropped: dict[str, str] = field(default_factory=dict)
+    markers: dict[str, list[str]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def did(self, verb: str, columns: Sequence[str], says: str, rows: str = "none", ids: np.ndarray | None = None) -> None:
+        """Note a step and the rows it saw."""
+        count = 0 if ids is None else len(ids)
+        digest = "" if ids is None else hashlib.sha256(np.ascontiguousarray(ids, dtype=np.int64)).hexdigest()
+        self.steps.append(
+            Step(verb=verb, columns=list(columns), says=says, rows=rows, row_count=count, row_digest=digest)
+        )
+
+
+def refine(
+    ask: spec.Refine, snapshot: records.Snapshot, assessment: records.Assessment, work: Workspace
+) -> records.Refinement:
+    """The training rows as arrays, their folds, and a fitted recipe for each fold and for all rows.
+
+    Errors: BadInput when a fix is named that this stage cannot apply, or no column is left.
+    """
+    facts = snapshot.facts
+    sealed = work.array(assessment.facts.split)
+    ids = np.flatnonzero(sealed == 0)
+    frame = work.frame(facts.digest)
+    sheet = Sheet(frame[ids], ids, kinds={column.name: column.kind for column in facts.columns})
+    leave_out(sheet, ask, snapshot, assessment)
+    apply_fixes(sheet, ask, assessment, work)
+    y_N, weight_N = models.target_of(sheet.frame, snapshot), models.weights_of(sheet.frame, snapshot)
+    inputs = [column for column in facts.columns if column.name in sheet.frame.columns and column.name not in sheet.dropped]
+    arrays = tables.from_frame(sheet.frame, [(each.name, sheet.kinds[each.name]) for each in inputs])
+    fold_N = folds_of(sheet.frame, y_N, [each.name for each in inputs], snapshot, assessment)
+    recipes, decision = fit_recipes(sheet, arrays, y_N, fold_N, snapshot, work)
+    return record(sheet, arrays, y_N, weight_N, fold_N, recipes, decision, snapshot, work)
+
+
+# ---------------------------------------------------------------- what is mended
+
+
+def leave_out(sheet: Sheet, ask: spec.Refine, snapshot: records.Snapshot, assessment: records.Assessment) -> None:
+    """Columns that are no features, whatever is in them."""
+    facts = snapshot.facts
+    reasons = {facts.target: "the target"} | {facts.weight: "the weight"} | dict.fromkeys(facts.keep, "kept beside the rows")
+    if not ask.use_protected:
+        reasons |= dict.fromkeys(assessment.facts.protected, "protected, and use_protected is false")
+    sheet.dropped |= {name: why for name, why in reasons.items() if name}
+
+
+def apply_fixes(sheet: Sheet, ask: spec.Refine, assessment: records.Assessment, work: Workspace) -> None:
+    """Apply the fixes that [refine] apply allows; a blocking finding's only when its code is named."""
+    named = {ask.apply} if isinstance(ask.apply, str) else set(ask.apply)
+    for finding in assessment.findings:
+        fix = finding.fix
+        if fix is None:
+            continue
+        by_name = finding.code in named
+        if by_name and fix.do not in REFINED:
+            raise BadInput(
+                f"the fix of {finding.code} ({fix.do}) is not one that refine can apply",
+                where="[refine] apply",
+                remedy="Leave the code out.",
+            )
+        if by_name or ("safe" in named and fix.safe and finding.severity != "block"):
+            apply_fix(sheet, finding, work)
+    found = {finding.code for finding in assessment.findings}
+    for code in sorted(named - found - {"safe", "none"}):
+        says = f"[refine] apply names {code}, which was not found here. {choices(code, found)}".strip()
+        sheet.findings.append(Finding(code="spec.apply_unused", severity="warn", says=says))
+
+
+def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
+    """One fix, in place, noted as a step."""
+    import polars as pl
+
+    fix = finding.fix
+    assert fix is not None
+    here = [name for name in fix.columns if name in sheet.frame.columns]
+    if fix.do == "drop":
+        sheet.dropped |= dict.fromkeys(here, f"{finding.code}: {finding.says}")
+    elif fix.do == "cast":
+        sheet.kinds |= dict.fromkeys(here, fix.to)
+        sheet.frame = sheet.frame.with_columns(cast(sheet.frame[name], fix.to) for name in here)
+    elif fix.do == "map":
+        sheet.frame = sheet.frame.with_columns(pl.col(here).replace(fix.values))
+    elif fix.do == "missing":
+        for name in here:
+            sheet.markers[name] = [*sheet.markers.get(name, []), *fix.markers]
+        sheet.frame = sheet.frame.with_columns(missing(sheet.frame[name], fix.markers) for name in here)
+    elif fix.do == "drop_rows" and finding.rows and finding.rows.ref:
+        drop_rows(sheet, work.get(finding.rows.ref))
+    sheet.did(fix.do, here, f"{finding.code}: {fix.says or finding.says}")
+
+
+def cast(series: pl.Series, kind: str) -> pl.Series:
+    """Read texts as numbers; what cannot be read is missing."""
+    import polars as pl
+
+    dtype = pl.Float64 if kind == "number" else pl.String
+    return series.cast(dtype, strict=False)
+
+
+def missing(series: pl.Series, markers: Sequence[str]) -> pl.Series:
+    """Replace markers by null; `inf` stands for infinite values."""
+    import polars as pl
+
+    if series.dtype.is_float():
+        series = series.set(series.is_infinite().fill_null(False), None) if "inf" in markers else series
+        return series
+    return series.set(series.cast(pl.String).is_in(list(markers)).fill_null(False), None)
+
+
+def drop_rows(sheet: Sheet, parquet: bytes) -> None:
+    """Drop the training rows that a finding's file names."""
+    import io
+
+    import polars as pl
+
+    gone = pl.read_parquet(io.BytesIO(parquet))["row"].to_numpy()
+    stay = ~np.isin(sheet.ids, gone)
+    sheet.frame, sheet.ids = sheet.frame.filter(pl.Series(stay)), sheet.ids[stay]
+
+
+# ---------------------------------------------------------------- folds
+
+
+def fold_count(rows: int, y_N: np.ndarray, task: str | None) -> int:
+    """Folds that rows of this number, and the rarest class that has two rows, allow."""
+    wanted = next((count for most, count in FOLDS if rows <= most), 2)
+    if task == "regression":
+        return min(wanted, rows)
+    counts = np.bincount(y_N)
+    common = counts[counts > 1]
+    return max(2, min(wanted, int(common.min()))) if len(common) else 2
+
+
+def folds_of(
+    frame: pl.DataFrame,
+    y_N: np.ndarray,
+    columns: list[str],
+    snapshot: records.Snapshot,
+    assessment: records.Assessment,
+) -> np.ndarray:
+    """uint8 fold of each row: by time, by group, else stratified with equal rows together.
+
+    Errors: BadInput when there are too few rows to learn from.
+    """
+    facts = assessment.facts
+    count = fold_count(len(y_N), y_N, snapshot.facts.task)
+    classes = len(np.unique(y_N))
+    if len(y_N) < 4 or classes < 2:
+        raise BadInput(
+            f"{len(y_N)} training rows with {classes} different targets are too few to learn from",
+            where=snapshot.facts.target,
+            remedy="Add rows, or lower [split] share.",
+        )
+    if facts.time:
+        return split.blocks(frame[facts.time].to_physical().fill_null(0).to_numpy(), count)
+    keys = split.keys(frame, [facts.group] if facts.group else columns)
+    strata = y_N if snapshot.facts.task != "regression" else np.searchsorted(np.quantile(y_N, np.linspace(0, 1, 11)[1:-1]), y_N)
+    return split.folds(keys, strata, count)
+
+
+# ---------------------------------------------------------------- recipes and the filter
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the filter stays, and why."""
+
+    kept: bool
+    why: str
+    numbers: dict[str, Number]
+
+
+def fit_recipes(
+    sheet: Sheet, arrays: Arrays, y_N: np.ndarray, fold_N: np.ndarray, snapshot: records.Snapshot, work: Workspace
+) -> tuple[list[Recipe], Decision]:
+    """A recipe for each fold's training rows, then one for all; with the filter where it does no harm.
+
+    Errors: BadInput when no column carries anything to learn from.
+    """
+    task = snapshot.facts.task
+    everyone = np.arange(len(y_N))
+    views = [(f"train fold {fold}", np.flatnonzero(fold_N != fold)) for fold in range(fold_N.max() + 1)]
+    views += [("train", everyone)]
+    plain, filtered = [], []
+    for name, rows_N in views:
+        recipe = encode.fit(arrays, rows_N)
+        chosen = information.informative(arrays, rows_N, y_N[rows_N], task)
+        plain.append(recipe)
+        filtered.append(encode.fit(arrays, rows_N, chosen) if chosen else recipe)
+        sheet.did("impute and encode", recipe.columns, f"{len(recipe.features)} features", name, sheet.ids[rows_N])
+    if not plain[-1].columns:
+        raise BadInput("no column varies, so there is nothing to learn from", remedy="Add columns that differ between rows.")
+    decision = judge_filter(plain, filtered, arrays, y_N, fold_N, task, work)
+    recipes = filtered if decision.kept else plain
+    for (name, rows_N), recipe in zip(views, recipes, strict=True):
+        gone = [column for column in plain[-1].columns if column not in recipe.columns]
+        sheet.did("filter by mutual information", gone, decision.why, name, sheet.ids[rows_N])
+    silent = set(arrays.columns) - set(recipes[-1].columns)
+    reason = "no mutual information with the target" if decision.kept else "nothing in it varies often enough to learn from"
+    sheet.dropped |= {name: reason if name in plain[-1].columns else "nothing in it varies often enough to learn from" for name in sorted(silent)}
+    return recipes, decision
+
+
+def judge_filter(
+    plain: list[Recipe],
+    filtered: list[Recipe],
+    arrays: Arrays,
+    y_N: np.ndarray,
+    fold_N: np.ndarray,
+    task: str | None,
+    work: Workspace,
+    *,
+    most_rows: int = 20_000,
+) -> Decision:
+    """Keep the filter only if the cross-validated score of a small model does not fall without the columns."""
+    if all(with_all.columns == fewer.columns for with_all, fewer in zip(plain, filtered, strict=True)):
+        return Decision(False, "every column carries information about the target", {})
+    picked = np.linspace(0, len(y_N) - 1, min(most_rows, len(y_N))).astype(int)
+    before, after = (
+        [
+            quick_loss(recipes[fold], arrays, y_N, picked[fold_N[picked] != fold], picked[fold_N[picked] == fold], task, work)
+            for fold in range(fold_N.max() + 1)
+        ]
+        for recipes in (plain, filtered)
+    )
+    change = float(np.mean(after) - np.mean(before))
+    kept = change <= 0
+    says = "kept" if kept else "not kept"
+    why = f"{says}: the cross-validated loss of a small model goes from {np.mean(before):.5f} to {np.mean(after):.5f}"
+    return Decision(kept, why, {"filter.loss_change": Number(value=change, n=len(picked), unit="")})
+
+
+def quick_loss(
+    recipe: Recipe, arrays: Arrays, y_N: np.ndarray, train_N: np.ndarray, held_N: np.ndarray, task: str | None, work: Workspace
+) -> float:
+    """Held-out loss (log loss, or mean squared error in units of the variance) of a small boosted forest."""
+    import lightgbm as lgb
+
+    classes = int(y_N.max()) + 1 if task != "regression" else 1
+    objective = {"binary": "binary", "multiclass": "multiclass", "regression": "l2"}[str(task)]
+    settings = {
+        "objective": objective,
+        "num_class": classes if task == "multiclass" else 1,
+        "num_leaves": 15,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": work.seed.child("refine", "filter").integer,
+        "verbose": -1,
+    }
+    y = (y_N - y_N[train_N].mean()) / (y_N[train_N].std() or 1.0) if task == "regression" else y_N
+    train = lgb.Dataset(encode.transform(recipe, arrays, train_N), y[train_N], params={"verbose": -1})
+    model = lgb.train(settings, train, num_boost_round=40)
+    guess = np.asarray(model.predict(encode.transform(recipe, arrays, held_N), num_threads=1))
+    if task == "regression":
+        return float(np.mean((guess - y[held_N]) ** 2))
+    p_N = np.where(y[held_N] == 1, guess, 1 - guess) if task == "binary" else guess[np.arange(len(held_N)), y[held_N]]
+    return float(-np.mean(np.log(np.clip(p_N, 1e-15, 1))))
+
+
+# ---------------------------------------------------------------- the record
+
+
+def record(
+    sheet: Sheet,
+    arrays: Arrays,
+    y_N: np.ndarray,
+    weight_N: np.ndarray | None,
+    fold_N: np.ndarray,
+    recipes: list[Recipe],
+    decision: Decision,
+    snapshot: records.Snapshot,
+    work: Workspace,
+) -> records.Refinement:
+    """What refine gives."""
+    facts = snapshot.facts
+    last = recipes[-1]
+    used = {name for recipe in recipes for name in recipe.columns}
+    dtypes = {column.name: column.dtype for column in facts.columns}
+    inputs = [
+        Input(name=name, kind=sheet.kinds[name], dtype=dtypes[name], missing=sheet.markers.get(name, []))
+        for name in arrays.columns
+        if name in used
+    ]
+    table = [work.put(data, name) for name, data in tables.save(arrays).items()]
+    table += [work.put_array(y_N, "target.npy"), work.put_array(sheet.ids, "ids.npy")]
+    table += [] if weight_N is None else [work.put_array(weight_N, "weight.npy")]
+    return records.Refinement(
+        facts=records.RefinementFacts(
+            inputs=inputs,
+            classes=models.class_order(snapshot),
+            table=table,
+            folds=work.put_array(fold_N, "folds.npy"),
+            fold_count=int(fold_N.max()) + 1,
+            recipes=[work.put(encode.encode(recipe), "recipe.json") for recipe in recipes],
+            steps=sheet.steps,
+            dropped={name: why for name, why in sheet.dropped.items()},
+            filter_kept=decision.kept,
+            filter_why=decision.why,
+            features=len(last.features),
+            rows=len(y_N),
+        ),
+        numbers={
+            "features": Number(value=len(last.features), unit="features"),
+            "inputs": Number(value=len(inputs), unit="columns"),
+            **decision.numbers,
+        },
+        findings=sheet.findings,
+        tables=[steps_table(sheet.steps), dropped_table(sheet.dropped)],
+    )
+
+
+def steps_table(steps: list[Step]) -> Table:
+    """Every step with the rows it saw."""
+    rows: list[list[str | float | int | bool | None]] = [
+        [step.verb, some(step.columns), step.rows, step.row_count, step.says] for step in steps
+    ]
+    return Table(title="Steps", columns=["step", "columns", "fitted on", "rows", "what"], rows=rows)
+
+
+def dropped_table(dropped: dict[str, str]) -> Table:
+    """Columns that are no inputs."""
+    return Table(title="Columns left out", columns=["column", "why"], rows=[[name, why] for name, why in dropped.items()])
+
+
+def some(names: list[str], most: int = 8) -> str:
+    """The first names, and how many more."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

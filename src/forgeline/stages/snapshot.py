@@ -1,0 +1,418 @@
+"""Freezes the rows: reads them, gives each column its type, finds out the task, stores all of it by digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from forgeline import records, spec
+from forgeline.engine import machine, snapshots, tables, targets
+from forgeline.engine.columns import STORAGE, Fact, Kind
+from forgeline.errors import BadInput
+from forgeline.records import Finding, Fix, Rows
+
+if TYPE_CHECKING:
+    from forgeline.workspace import Workspace
+
+STORED = "snapshot:"
+"""A source that starts so names a snapshot by its digest."""
+WIDE = 1_000
+"""Columns from which a table is called wide."""
+SINGLY = 20
+"""Columns up to which each gets a finding of its own; more share one."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Settled rows, what was noticed in each column, and where they came from."""
+
+    frame: pl.DataFrame
+    facts: list[Fact]
+    sources: list[records.Source]
+
+    @property
+    def outline(self) -> dict[str, Any]:
+        """What the manifest says of the rows."""
+        schema = [{"name": fact.name, "kind": fact.kind, "dtype": fact.dtype} for fact in self.facts]
+        return {"schema": schema, "rows": self.frame.height}
+
+
+def snapshot(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> records.Snapshot:
+    """The rows as they are from now on, with every column's type, the task and where all of it was made."""
+    table = read(ask, work)
+    aim = None
+    if ask.target:
+        aim = targets.aim(table.frame[ask.target], ask.types.get(ask.target), ask.positive)
+    check_weight(table.frame, ask.weight)
+    test = read_test(split.file, table, ask, aim, work) if split.file else None
+    work.say(
+        f"  {table.frame.height:,} rows, {table.frame.width:,} columns; {aim.task if aim else 'no target'}"
+    )
+    return records.Snapshot(
+        facts=records.SnapshotFacts(
+            digest=store(table, ask, work),
+            rows=table.frame.height,
+            columns=[column(fact, ask) for fact in table.facts],
+            task=aim.task if aim else None,
+            task_why=aim.why if aim else "no target is named",
+            target=ask.target,
+            classes=aim.classes if aim else [],
+            positive=aim.positive if aim else None,
+            weight=ask.weight,
+            keep=ask.keep,
+            missing=ask.missing,
+            left_out=table.frame[ask.target].null_count() if ask.target else 0,
+            sources=table.sources + (test.sources if test else []),
+            test_digest=store(test, ask, work) if test else None,
+            test_rows=test.frame.height if test else 0,
+            test_labelled=test is not None and ask.target in test.frame.columns,
+            licence=ask.licence,
+        ),
+        place=place(work),
+        findings=[*quality(table, ask)],
+    )
+
+
+def source_digests(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> dict[str, str]:
+    """SHA-256 of every file the snapshot is made from, in order: part of what the record is a function of."""
+    if ask.source.startswith(STORED):
+        return {"source": ask.source.removeprefix(STORED)} | file_digests("test", split.file, work)
+    return file_digests("source", named(ask.source), work) | file_digests("test", split.file, work)
+
+
+def file_digests(role: str, source: str, work: Workspace) -> dict[str, str]:
+    """SHA-256 of each file behind a source; none for an empty one."""
+    files = tables.find(source, work.base) if source else []
+    return {
+        f"{role}.{number}.{file.name}": hashlib.sha256(tables.file_bytes(file)).hexdigest()
+        for number, file in enumerate(files)
+    }
+
+
+def named(source: str) -> str:
+    """The source, which must be named. Errors: BadInput."""
+    if not source:
+        raise BadInput("no source is named", where="[snapshot]", remedy='Write source = "data.csv".')
+    return source
+
+
+# ---------------------------------------------------------------- the rows to learn from
+
+
+def read(ask: spec.Snapshot, work: Workspace) -> Table:
+    """The settled rows without the columns in `drop`; a target that is infinite counts as missing."""
+    # A target that shall be classes keeps the type of its labels, so it is not read as text.
+    kinds: dict[str, Kind] = {
+        name: kind for name, kind in ask.types.items() if (name, kind) != (ask.target, "category")
+    }
+    if ask.source.startswith(STORED):
+        raw, sources, known = stored(ask.source.removeprefix(STORED), work)
+        kinds = known | kinds
+    else:
+        found = tables.read(tables.find(named(ask.source), work.base), ask.missing, kinds)
+        raw, sources = found.frame, as_records(found)
+    check_names(ask, raw.columns)
+    frame, facts = tables.settle(raw.drop(ask.drop), kinds, ask.missing)
+    if ask.target:
+        frame, facts = with_finite_target(frame, facts, ask.target)
+    return Table(frame, facts, sources)
+
+
+def with_finite_target(frame: pl.DataFrame, facts: list[Fact], target: str) -> tuple[pl.DataFrame, list[Fact]]:
+    """An infinite target is as good as none."""
+    if frame[target].dtype != pl.Float64 or not frame[target].is_infinite().any():
+        return frame, facts
+    frame = frame.with_columns(pl.when(pl.col(target).is_finite()).then(pl.col(target)).alias(target))
+    kept = frame[target].drop_nulls()
+    missing, distinct = frame.height - len(kept), kept.n_unique()
+    return frame, [
+        replace(fact, missing=missing, distinct=distinct) if fact.name == target else fact for fact in facts
+    ]
+
+
+def stored(digest: str, work: Workspace) -> tuple[pl.DataFrame, list[records.Source], dict[str, Kind]]:
+    """A stored frame, itself as the source, and the kinds its text columns were given when it was settled."""
+    frame = snapshots.get(work.snapshots, digest)
+    schema = snapshots.manifest(work.snapshots, digest).get("schema", [])
+    kinds: dict[str, Kind] = {each["name"]: "category" for each in schema if each["dtype"] == "text"}
+    source = records.Source(
+        name=f"{STORED}{digest[:12]}",
+        rows=frame.height,
+        size_bytes=int(frame.estimated_size()),
+        digest=digest,
+        format="snapshot",
+    )
+    return frame, [source], kinds
+
+
+def as_records(found: tables.Read) -> list[records.Source]:
+    """The files that were read, for the record."""
+    return [records.Source(**source._asdict()) for source in found.sources]
+
+
+def check_names(ask: spec.Snapshot, columns: list[str]) -> None:
+    """Raise BadInput unless every column the spec names is there, and the target is nothing else besides."""
+    roles = {
+        "target": [ask.target] if ask.target else [],
+        "weight": [ask.weight] if ask.weight else [],
+        "drop": ask.drop,
+        "keep": ask.keep,
+        "types": list(ask.types),
+    }
+    for role, names in roles.items():
+        for name in names:
+            if name not in columns:
+                raise BadInput(f"{role} names no column: {name}", where=ask.source, asked=name, known=columns)
+            if role in ("weight", "drop", "keep") and name == ask.target:
+                raise BadInput(f"{name} is the target and also named by {role}", where="[snapshot]")
+            if role in ("weight", "keep") and name in ask.drop:
+                raise BadInput(f"{name} is named by {role} and by drop", where="[snapshot]")
+    if not set(columns) - {ask.target, ask.weight, *ask.drop, *ask.keep}:
+        raise BadInput("no column is left to learn from", where=ask.source, remedy="Keep at least one feature.")
+
+
+def check_weight(frame: pl.DataFrame, name: str) -> None:
+    """Raise BadInput unless every weight is a positive, finite number."""
+    if not name:
+        return
+    weight = frame[name]
+    if not weight.dtype.is_numeric():
+        raise BadInput(f"weight {name} holds no numbers", where="[snapshot]", remedy="Name a numeric column.")
+    bad = ~((weight > 0) & weight.cast(pl.Float64).is_finite()).fill_null(False)
+    if bad.any():
+        row = bad.arg_max() or 0
+        raise BadInput(
+            f"weight {name} is {weight[row]} in row {row} (counted from 0); rows like it: {int(bad.sum())}",
+            where="[snapshot]",
+            remedy="Weights must be finite and above 0.",
+        )
+
+
+def column(fact: Fact, ask: spec.Snapshot) -> records.Column:
+    """A column for the record; the target's kind is what the spec says, whatever its labels are stored as."""
+    asked = ask.types.get(fact.name)
+    return records.Column(
+        name=fact.name,
+        kind=asked or fact.kind,
+        dtype=fact.dtype,
+        missing=fact.missing,
+        distinct=fact.distinct,
+        why="as asked" if asked else fact.why,
+    )
+
+
+def store(table: Table, ask: spec.Snapshot, work: Workspace) -> str:
+    """Keep the rows with their manifest; their digest."""
+    sources = [{"name": each.name, "digest": each.digest, "rows": each.rows} for each in table.sources]
+    return snapshots.put(
+        work.snapshots, table.frame, table.outline | {"sources": sources, "licence": ask.licence}
+    )
+
+
+# ---------------------------------------------------------------- the user's own test file
+
+
+def read_test(file: str, train: Table, ask: spec.Snapshot, aim: targets.Aim | None, work: Workspace) -> Table:
+    """The test rows in the training columns' storage; without a target column when no row is labelled.
+
+    Of a partly labelled file the labelled rows are kept. Errors: BadInput for a missing column or a new label.
+    """
+    wording = [name for name, dtype in train.frame.schema.items() if not dtype.is_numeric()]
+    found = tables.read(tables.find(file, work.base), ask.missing, wording)
+    lacks = [name for name in train.frame.columns if name not in found.frame.columns and name != ask.target]
+    if lacks:
+        raise BadInput(
+            f"the test file lacks {len(lacks)} columns of the training data: {', '.join(lacks[:10])}",
+            where=file,
+            asked=lacks[0],
+            known=found.frame.columns,
+        )
+    raw = found.frame.select(name for name in train.frame.columns if name in found.frame.columns)
+    frame, facts = tables.settle(raw, kinds_of(train.frame), ask.missing)
+    wide = [name for name in frame.columns if train.frame[name].dtype == pl.Float64]
+    frame = frame.with_columns(pl.col(wide).cast(pl.Float64))
+    if ask.target in frame.columns:
+        check_labels(frame[ask.target], next(fact for fact in facts if fact.name == ask.target), aim, file)
+        labelled = frame.filter(pl.col(ask.target).is_not_null())
+        frame = labelled if labelled.height else frame.drop(ask.target)
+    return Table(frame, [fact for fact in facts if fact.name in frame.columns], as_records(found))
+
+
+def kinds_of(frame: pl.DataFrame) -> dict[str, Kind]:
+    """The kind that reads each column into the storage it has here."""
+    return {
+        name: "boolean" if dtype == pl.Boolean else STORAGE[dtype][0] for name, dtype in frame.schema.items()
+    }
+
+
+def check_labels(target: pl.Series, fact: Fact, aim: targets.Aim | None, file: str) -> None:
+    """Raise BadInput when the test file has labels that never occur in training, or that are no numbers."""
+    known = aim.classes if aim else []
+    new = (
+        [label for label in target.drop_nulls().unique().sort().to_list() if label not in known]
+        if known
+        else []
+    )
+    if fact.unparsable:
+        new = [fact.unparsable.example, *new]
+    if new:
+        shown = ", ".join(str(label) for label in new[:5])
+        wrong = "never occurs in training" if known else "cannot be read as in training"
+        raise BadInput(
+            f"target {target.name} is {shown} here, which {wrong}",
+            where=file,
+            asked=str(new[0]),
+            known=map(targets.text, known),
+            remedy="Write the labels as in the training data.",
+        )
+
+
+# ---------------------------------------------------------------- findings
+
+
+def quality(table: Table, ask: spec.Snapshot) -> Iterator[Finding]:
+    """What reading the rows showed; kept identifiers are not looked at."""
+    facts = [fact for fact in table.facts if fact.name not in ask.keep]
+    yield from notices(
+        "quality.mixed_type",
+        {fact.name: (fact.mixed.cells, mixed_says(fact)) for fact in facts if fact.mixed},
+        lambda columns: Fix(
+            do="cast", columns=columns, to="number", says="read as numbers, the rest as missing"
+        ),
+        ask,
+    )
+    yield from notices(
+        "quality.infinite",
+        {fact.name: (fact.infinite, infinite_says(fact, ask)) for fact in facts if fact.infinite},
+        lambda columns: Fix(do="missing", columns=columns, markers=["inf"], says="treat as missing"),
+        ask,
+    )
+    yield from notices(
+        "quality.large_integer",
+        {fact.name: (fact.large, large_says(fact)) for fact in facts if fact.large},
+        None,
+        ask,
+    )
+    yield from notices(
+        "quality.unparsable",
+        {fact.name: (fact.unparsable.cells, unparsable_says(fact)) for fact in facts if fact.unparsable},
+        None,
+        ask,
+    )
+    if ask.target:
+        yield from missing_target(table.frame[ask.target])
+    if table.frame.width > WIDE:
+        yield wide(table.frame.width)
+
+
+def notices(
+    code: str, found: dict[str, tuple[int, str]], fix: Callable[[list[str]], Fix] | None, ask: spec.Snapshot
+) -> Iterable[Finding]:
+    """A warning a column, or one for all when they are many; the target is never mended."""
+    if len(found) > SINGLY:
+        columns = list(found)
+        cells = sum(count for count, _ in found.values())
+        says = f"{len(columns)} columns, such as: {found[columns[0]][1]}"
+        mended = [name for name in columns if name != ask.target]
+        yield Finding(
+            code=code,
+            severity="warn",
+            says=says,
+            columns=columns,
+            numbers={"columns": len(columns), "cells": cells},
+            fix=fix(mended) if fix else None,
+        )
+        return
+    for name, (cells, says) in found.items():
+        yield Finding(
+            code=code,
+            severity="warn",
+            says=says,
+            columns=[name],
+            rows=Rows(count=cells),
+            numbers={"cells": cells},
+            fix=fix([name]) if fix and name != ask.target else None,
+        )
+
+
+def mixed_says(fact: Fact) -> str:
+    """Where a column of numbers holds something else."""
+    assert fact.mixed
+    cells, row, example = fact.mixed
+    return (
+        f"{fact.name} would be numbers but for {count(cells, 'cell')}: "
+        f"the first is {example!r} in row {row} (counted from 0)"
+    )
+
+
+def infinite_says(fact: Fact, ask: spec.Snapshot) -> str:
+    """How many values are infinite."""
+    end = "; these rows count as rows without a target" if fact.name == ask.target else ""
+    return f"{fact.name} has {count(fact.infinite, 'infinite value')}{end}"
+
+
+def large_says(fact: Fact) -> str:
+    """What is lost of large integers."""
+    return (
+        f"{fact.name} has {count(fact.large, 'integer')} beyond 2^53, where neighbours become equal; "
+        "keep an identifier with keep, or read it as a category"
+    )
+
+
+def unparsable_says(fact: Fact) -> str:
+    """What the kind asked for cost."""
+    assert fact.unparsable
+    cells, row, example = fact.unparsable
+    return (
+        f"{fact.name} is read as {fact.kind}, as asked; {count(cells, 'cell')} that cannot be became missing: "
+        f"the first is {example!r} in row {row} (counted from 0)"
+    )
+
+
+def missing_target(target: pl.Series) -> Iterator[Finding]:
+    """Rows that nothing can be learned from."""
+    rows = target.is_null().arg_true()
+    if len(rows):
+        first = ", ".join(str(row) for row in rows.head(5))
+        yield Finding(
+            code="quality.missing_target",
+            severity="warn",
+            says=f"{count(len(rows), 'row')} without {target.name} left out: {first}"
+            f"{', …' if len(rows) > 5 else ''} (counted from 0)",
+            columns=[target.name],
+            rows=Rows(count=len(rows)),
+            numbers={"rows": len(rows), "share": len(rows) / len(target)},
+        )
+
+
+def wide(columns: int) -> Finding:
+    """A table with very many columns."""
+    return Finding(
+        code="quality.wide",
+        severity="note",
+        says=f"{columns:,} columns: reading, assessing and encoding them takes its time",
+        numbers={"columns": columns},
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+# ---------------------------------------------------------------- where the run is made
+
+
+def place(work: Workspace) -> records.Place:
+    """Code version of the spec's folder, installed packages and hardware."""
+    code = machine.code(work.base)
+    diff = work.put(code.diff, "code.diff") if code.diff else None
+    return records.Place(
+        code=records.Code(commit=code.commit, dirty=code.dirty, diff=diff, why=code.why),
+        packages=machine.packages(),
+        hardware=machine.hardware(),
+    )

@@ -1,0 +1,170 @@
+"""What a stage is handed at run time: the engine's clock, seeds, store and workers bound to one run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from forgeline import catalog as parts_catalog
+from forgeline.engine.clock import Clock
+from forgeline.engine.seeds import Seed
+from forgeline.engine.store import Artefacts, Store, WorkLog
+from forgeline.engine.workers import Workers
+from forgeline.records import Ref
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+PRELOAD = (
+    *("forgeline.stages.train", "lightgbm", "onnxruntime", "scipy.optimize"),
+    *("sklearn.ensemble", "sklearn.linear_model"),
+)
+"""Imported once, by the forkserver, before the first worker is asked for."""
+
+
+@dataclass
+class Workspace:
+    """One run's folder and the machinery bound to it."""
+
+    folder: Path
+    store: Store
+    base: Path
+    """What relative paths of the spec are relative to."""
+    clock: Clock
+    seed: Seed
+    workers: Workers
+    log: WorkLog
+    replay: list[dict[str, Any]] = field(default_factory=list)
+    """Another run's work log to follow instead of the clock (`verify`)."""
+    quiet: bool = False
+    mirror: str = ""
+    """URL that each finished stage is copied to."""
+    frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    catalog = parts_catalog
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self.folder.name
+
+    @property
+    def snapshots(self) -> Path:
+        """Where snapshots are kept."""
+        return self.store.snapshots
+
+    @property
+    def artefacts(self) -> Artefacts:
+        """The run's files by digest."""
+        return Artefacts(self.folder / "artefacts")
+
+    def put(self, data: bytes, name: str = "") -> Ref:
+        """Store an artefact of the run."""
+        return Ref(digest=self.artefacts.put(data), size_bytes=len(data), name=name)
+
+    def get(self, ref: Ref) -> bytes:
+        """An artefact's bytes, checked. Errors: BadInput when it was changed or is gone."""
+        return self.artefacts.get(ref.digest)
+
+    def put_array(self, array: np.ndarray, name: str) -> Ref:
+        """Store an array as .npy."""
+        import io
+
+        import numpy as np
+
+        file = io.BytesIO()
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        return self.put(file.getvalue(), name)
+
+    def array(self, ref: Ref) -> np.ndarray:
+        """An array, checked."""
+        import io
+
+        import numpy as np
+
+        return np.asarray(np.load(io.BytesIO(self.get(ref)), allow_pickle=False))
+
+    def put_json(self, value: Any, name: str) -> Ref:
+        """Store plain data as canonical JSON."""
+        return self.put(msgspec.json.encode(value, order="sorted"), name)
+
+    def frame(self, digest: str) -> pl.DataFrame:
+        """The rows of a snapshot, checked against its digest once in this process."""
+        if digest not in self.frames:
+            from forgeline.engine import snapshots
+
+            self.frames[digest] = snapshots.get(self.snapshots, digest)
+        return self.frames[digest]
+
+    def decided(self, do: str, **fields: Any) -> dict[str, Any] | None:
+        """What this run, or the one it replays, wrote into its work log."""
+        own = self.log.find(do, **fields)
+        if own:
+            return own
+        wanted = {"do": do, **fields}
+        found = [line for line in self.replay if all(line.get(key) == value for key, value in wanted.items())]
+        return found[-1] if found else None
+
+    def note(self, do: str, **fields: Any) -> dict[str, Any]:
+        """Write a line into the work log, with the seconds used so far."""
+        line = json.loads(msgspec.json.encode({"do": do, **fields, "elapsed": round(self.clock.elapsed, 3)}))
+        self.log.append(line)
+        return dict(line)
+
+    def say(self, text: str) -> None:
+        """A line for people, on stderr."""
+        if not self.quiet:
+            clear = "\r\033[K" if sys.stderr.isatty() else ""
+            print(f"{clear}{text}", file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Progress]:
+        """A bar on a terminal; elsewhere a plain line now and then."""
+        bar = Progress(title, total, self)
+        try:
+            yield bar
+        finally:
+            bar.clear()
+
+
+class Progress:
+    """How far a long job is; redrawn in place on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, title: str, total: int, work: Workspace, *, every_seconds: float = 10.0) -> None:
+        self.title, self.total, self.work, self.every_seconds = title, total, work, every_seconds
+        self.done = 0
+        self.terminal = sys.stderr.isatty() and not work.quiet
+        self.began = self.told = time.perf_counter()
+
+    def step(self, says: str = "") -> None:
+        """One more is done."""
+        self.done += 1
+        if self.terminal:
+            self.draw(says)
+        elif time.perf_counter() - self.told >= self.every_seconds:
+            self.told = time.perf_counter()
+            self.work.say(f"  {self.title}: {self.done} of {self.total} {says}".rstrip())
+
+    def draw(self, says: str) -> None:
+        """Redraw the bar, with the seconds left at this pace."""
+        width = 24
+        full = int(width * self.done / max(self.total, 1))
+        left = (time.perf_counter() - self.began) / max(self.done, 1) * (self.total - self.done)
+        left = min(left, self.work.clock.remaining)
+        bar = "━" * full + "╌" * (width - full)
+        text = f"  {self.title} {bar} {self.done}/{self.total}  ~{left:.0f} s left  {says}"
+        print(f"\r\033[K{text[:110]}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Remove the bar."""
+        if self.terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

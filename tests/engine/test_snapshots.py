@@ -1,0 +1,77 @@
+import json
+import stat
+
+import polars as pl
+import pytest
+
+from forgeline.engine import snapshots
+from forgeline.errors import BadInput
+
+FRAME = pl.DataFrame({"a": [1, None], "s": ["x", "ü"]})
+
+
+def test_put_and_get(tmp_path):
+    digest = snapshots.put(tmp_path, FRAME, {"rows": 2})
+    assert snapshots.get(tmp_path, digest).equals(FRAME)
+    assert snapshots.manifest(tmp_path, digest) == {"rows": 2}
+    assert sorted(file.name for file in (tmp_path / digest).iterdir()) == ["data.parquet", "manifest.json"]
+    assert [folder.name for folder in tmp_path.iterdir()] == [digest]
+
+
+def test_files_are_read_only(tmp_path):
+    digest = snapshots.put(tmp_path, FRAME, {})
+    for file in (tmp_path / digest).iterdir():
+        assert not file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+
+
+def test_never_stored_twice(tmp_path):
+    digest = snapshots.put(tmp_path, FRAME, {"first": True})
+    before = (tmp_path / digest / "data.parquet").stat().st_mtime_ns
+    chunked = pl.concat([FRAME[:1], FRAME[1:]], rechunk=False)
+    assert snapshots.put(tmp_path, chunked, {"first": False}) == digest
+    assert (tmp_path / digest / "data.parquet").stat().st_mtime_ns == before
+    assert json.loads((tmp_path / digest / "manifest.json").read_text()) == {"first": True}
+
+
+def test_same_bytes_for_the_same_rows(tmp_path):
+    chunked = pl.concat([FRAME[:1], FRAME[1:]], rechunk=False)
+    digest = snapshots.put(tmp_path / "one", FRAME, {"b": 1, "a": 2})
+    snapshots.put(tmp_path / "two", chunked, {"a": 2, "b": 1})
+    for name in ("data.parquet", "manifest.json"):
+        one, two = ((tmp_path / folder / digest / name).read_bytes() for folder in ("one", "two"))
+        assert one == two
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    with pytest.raises(TypeError):
+        snapshots.put(tmp_path, FRAME, {"not json": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [b"junk", b"", None])
+def test_corrupted(tmp_path, damage):
+    digest = snapshots.put(tmp_path, FRAME, {})
+    data = tmp_path / digest / "data.parquet"
+    data.unlink()
+    if damage is not None:
+        data.write_bytes(damage)
+    with pytest.raises(BadInput, match="corrupted snapshot") as error:
+        snapshots.get(tmp_path, digest)
+    assert "Delete that folder" in str(error.value)
+
+
+@pytest.mark.parametrize("other", [FRAME[::-1], FRAME.rename({"a": "b"}), FRAME.cast({"a": pl.Int8})])
+def test_other_rows_under_its_name(tmp_path, other):
+    digest = snapshots.put(tmp_path, FRAME, {})
+    (tmp_path / digest / "data.parquet").unlink()
+    other.write_parquet(tmp_path / digest / "data.parquet")
+    with pytest.raises(BadInput, match="corrupted snapshot"):
+        snapshots.get(tmp_path, digest)
+
+
+def test_unknown(tmp_path):
+    digest = snapshots.put(tmp_path, FRAME, {})
+    with pytest.raises(BadInput, match=f"Did you mean {digest}"):
+        snapshots.get(tmp_path, digest[:-1] + "0")
+    with pytest.raises(BadInput, match="no such snapshot"):
+        snapshots.get(tmp_path / "nowhere", "abc")
