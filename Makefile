@@ -9,9 +9,8 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' Makefile | awk -F '|' '{ printf "make %-8s %s\n", $$1, $$2 }'
 
-demo: $(VENV)/core.stamp  ## one command: the income example, from raw data to a release
+demo: $(VENV)/core.stamp  ## the income example, from raw data to a release; ends by saying where report and release are
 	$(BIN)/forgeline run examples/income
-	@run=$$(ls -dt .forgeline/runs/*/ | head -n 1); echo; echo "report:  $${run}report.html"; echo "release: $${run}release/"
 
 test: check  ## everything: format, lint, types, import contracts, then the whole test suite
 	$(BIN)/python -m pytest

@@ -5,9 +5,21 @@ import sys
 
 import pytest
 
-HEAVY = set(
-    "jinja2 lightgbm numpy onnx onnxruntime pandas polars pyarrow ray scipy sklearn torch uvicorn".split()
-)
+HEAVY = {
+    "jinja2",
+    "lightgbm",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "ray",
+    "scipy",
+    "sklearn",
+    "torch",
+    "uvicorn",
+}
 
 
 @pytest.mark.parametrize("verb", ["--help", "--version", "parts"])

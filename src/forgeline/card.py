@@ -9,7 +9,11 @@ from typing import Any
 from forgeline import records, spec
 from forgeline.records import Number
 
-TASKS = {"binary": "tabular-classification", "multiclass": "tabular-classification", "regression": "tabular-regression"}
+TASKS = {
+    "binary": "tabular-classification",
+    "multiclass": "tabular-classification",
+    "regression": "tabular-regression",
+}
 
 
 def write(
@@ -57,7 +61,14 @@ def front_matter(about: dict[str, Any], evaluation: records.Evaluation) -> str:
     """YAML that machines read; JSON strings are YAML strings."""
     prefix = "test" if evaluation.facts.test_digest else "cv"
     lines = ["---", f"license: {json.dumps(about['licence'] or 'unknown')}", "library_name: onnxruntime"]
-    lines += ["tags:", "- forgeline", "- tabular", "model-index:", f"- name: {json.dumps(about['name'])}", "  results:"]
+    lines += [
+        "tags:",
+        "- forgeline",
+        "- tabular",
+        "model-index:",
+        f"- name: {json.dumps(about['name'])}",
+        "  results:",
+    ]
     lines += ["  - task:", f"      type: {TASKS[about['task']]}", "    dataset:"]
     lines += [f"      name: {json.dumps(about['name'])}", f"      type: {json.dumps('tabular')}"]
     lines += [f"      split: {prefix}", f"      revision: {about['snapshot']}", "    metrics:"]
@@ -68,8 +79,16 @@ def front_matter(about: dict[str, Any], evaluation: records.Evaluation) -> str:
 
 def plain_scores(evaluation: records.Evaluation, prefix: str) -> list[tuple[str, Number]]:
     """(metric, number) of the shipped model on one exam, where measured."""
-    found = [(key.split(".", 1)[1], number) for key, number in evaluation.numbers.items() if key.startswith(f"{prefix}.")]
-    return [(name, number) for name, number in found if "." not in name and number.value is not None and name != "reads"]
+    found = [
+        (key.split(".", 1)[1], number)
+        for key, number in evaluation.numbers.items()
+        if key.startswith(f"{prefix}.")
+    ]
+    return [
+        (name, number)
+        for name, number in found
+        if "." not in name and number.value is not None and name != "reads"
+    ]
 
 
 def number_lines(evaluation: records.Evaluation) -> list[str]:
@@ -77,12 +96,17 @@ def number_lines(evaluation: records.Evaluation) -> list[str]:
     lines = ["| score | value | 95 % interval | linear | majority | rows |", "|---|---|---|---|---|---|"]
     for prefix in ("test", "cv"):
         for name, number in plain_scores(evaluation, prefix):
-            beside = [evaluation.numbers.get(f"{prefix}.baseline.{other}.{name}") for other in ("linear", "majority")]
+            beside = [
+                evaluation.numbers.get(f"{prefix}.baseline.{other}.{name}") for other in ("linear", "majority")
+            ]
             shown = " | ".join(show(each.value if each else None) for each in beside)
             ends = f"{show(number.low)} to {show(number.high)}" if number.low is not None else ""
             lines.append(f"| {prefix}.{name} | {show(number.value)} | {ends} | {shown} | {number.n or ''} |")
     fairness = [(key, each) for key, each in evaluation.numbers.items() if key.startswith("fairness.")]
-    lines += [f"| {key} | {show(each.value)} | {show(each.low)} to {show(each.high)} | | | {each.n or ''} |" for key, each in fairness]
+    lines += [
+        f"| {key} | {show(each.value)} | {show(each.low)} to {show(each.high)} | | | {each.n or ''} |"
+        for key, each in fairness
+    ]
     return lines
 
 

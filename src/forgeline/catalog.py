@@ -45,7 +45,8 @@ def own_parts(kind: str) -> list[Entry]:
     """Parts in this package."""
     files = sorted((PARTS / kind).glob("[!_]*.py"))
     return [
-        Entry(kind, file.stem, first_line(file), "forgeline", f"forgeline.parts.{kind}.{file.stem}") for file in files
+        Entry(kind, file.stem, first_line(file), "forgeline", f"forgeline.parts.{kind}.{file.stem}")
+        for file in files
     ]
 
 

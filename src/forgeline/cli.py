@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forgeline import __version__
-from forgeline.errors import BadInput, Stop, choices
+from forgeline.errors import BadInput, Stop
 
 if TYPE_CHECKING:
     from forgeline.session import Run
@@ -99,7 +99,9 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """Every verb with its options."""
-    top = Parser(prog="forgeline", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = Parser(
+        prog="forgeline", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     top.add_argument("--version", action="version", version=f"forgeline {__version__}")
     verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
     for name, (function, options) in VERBS.items():
@@ -176,7 +178,7 @@ def verb_verify(asked: argparse.Namespace) -> int:
     result = session.verify(place.find(asked.run), store=place, quiet=asked.json)
     if asked.json:
         emit(result)
-    for stage, equal in {} .items() if asked.json else result["stages"].items():
+    for stage, equal in {}.items() if asked.json else result["stages"].items():
         print(f"{stage:<10} {'equal' if equal else 'DIFFERS'}")
     if not asked.json:
         print(f"{'release':<10} digest {result['release']['made_again']}")
@@ -190,7 +192,8 @@ def verb_runs(asked: argparse.Namespace) -> int:
 
     found = [session.Run(store().runs / name) for name in store().run_ids()]
     rows = [
-        {"run": run.name, "verdict": run.verdict, "stages": len(run.records), "digest": run.digest} for run in found
+        {"run": run.name, "verdict": run.verdict, "stages": len(run.records), "digest": run.digest}
+        for run in found
     ]
     if asked.json:
         emit({"runs": rows})
@@ -424,7 +427,7 @@ def release(name: str) -> Path:
         return Path(name)
     if (Path(name) / "release").is_dir():
         return Path(name) / "release"
-    folder = store().find_released(name)
+    folder: Path = store().find_released(name)
     return folder / "release"
 
 

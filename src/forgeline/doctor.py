@@ -9,7 +9,20 @@ from typing import Any
 
 from forgeline.engine.store import Store
 
-NEEDED = ("fsspec", "Jinja2", "lightgbm", "msgspec", "numpy", "onnx", "onnxruntime", "polars", "psutil", "scikit-learn", "scipy", "uvicorn")
+NEEDED = (
+    "fsspec",
+    "Jinja2",
+    "lightgbm",
+    "msgspec",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "polars",
+    "psutil",
+    "scikit-learn",
+    "scipy",
+    "uvicorn",
+)
 LEAST_DISK_BYTES = 10**9
 LEAST_MEMORY_BYTES = 10**9
 

@@ -30,15 +30,24 @@ def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) 
     facts, ask = snapshot.facts, run.ask
     names = [column.name for column in facts.columns]
     protected = ask.assess.protected or [name for name in names if name.lower() in GUESSED_PROTECTED]
-    positive = [f"positive = {json.dumps(facts.positive)}  # its probability is reported"] if facts.task == "binary" else []
+    positive = (
+        [f"positive = {json.dumps(facts.positive)}  # its probability is reported"]
+        if facts.task == "binary"
+        else []
+    )
     blocking = [each for each in assessment.findings if each.severity == "block"]
     codes = list(dict.fromkeys(each.code for each in blocking if each.fix))
     apply = json.dumps(["safe", *codes]) if codes else '"safe"'
-    split = [f"file = {json.dumps(ask.split.file)}  # your own test file"] if ask.split.file else [
-        f"share = {ask.split.share}  # {assessment.facts.split_how}"
-    ]
+    split = (
+        [f"file = {json.dumps(ask.split.file)}  # your own test file"]
+        if ask.split.file
+        else [f"share = {ask.split.share}  # {assessment.facts.split_how}"]
+    )
     prefix = "test" if assessment.facts.test_digest else "cv"
-    gate = {"binary": f'# "{prefix}.roc_auc" = "low >= 0.80"', "multiclass": f'# "{prefix}.accuracy" = "low >= 0.80"'}
+    gate = {
+        "binary": f'# "{prefix}.roc_auc" = "low >= 0.80"',
+        "multiclass": f'# "{prefix}.accuracy" = "low >= 0.80"',
+    }
     return [
         f"# Written by `forgeline init` from run {run.name}. Every key: docs/spec.md",
         "",

@@ -17,11 +17,10 @@ def line(ask: Spec, run: Runner) -> Record:
     plan = run("plan", ask.plan, ask.train, ask.budget, snapshot, assessment, refinement)
     training = run("train", ask.budget, snapshot, refinement, plan)
     compression = run("compress", ask.compress, ask.evaluate, ask.budget, snapshot, refinement, plan, training)
-    evaluation = run(
-        "evaluate", ask.evaluate, snapshot, assessment, refinement, plan, training, compression
-    )
-    return run(
+    evaluation = run("evaluate", ask.evaluate, snapshot, assessment, refinement, plan, training, compression)
+    last: Record = run(
         "release",
         *(ask.release, ask.assess, ask.snapshot),
         *(snapshot, assessment, refinement, plan, training, compression, evaluation),
     )
+    return last

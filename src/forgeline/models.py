@@ -6,9 +6,12 @@ Shapes: N training rows, K outputs.
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +20,8 @@ from forgeline.engine import arrays as tables
 from forgeline.engine import encode, ensemble
 from forgeline.engine.arrays import MISSING
 from forgeline.engine.assemble import Fragment, assemble
-from forgeline.records import Calibration, Member
+from forgeline.engine.workers import Job
+from forgeline.records import Calibration, Member, Ref
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +65,10 @@ def class_order(snapshot: records.Snapshot) -> list[str | bool | int | float]:
     facts = snapshot.facts
     if facts.task != "binary":
         return list(facts.classes)
-    return [*(label for label in facts.classes if label != facts.positive), *(label for label in facts.classes if label == facts.positive)]
+    return [
+        *(label for label in facts.classes if label != facts.positive),
+        *(label for label in facts.classes if label == facts.positive),
+    ]
 
 
 def weights_of(frame: pl.DataFrame, snapshot: records.Snapshot) -> np.ndarray | None:
@@ -124,7 +131,7 @@ def calibrate(p_NK: np.ndarray, data: Data, picked: np.ndarray) -> Calibration:
     why = f"log loss across folds {before:.5f} without, {after:.5f} with"
     if scaling is None:
         return Calibration(method="none", why=why)
-    method = "platt" if data.outputs == 2 else "temperature"
+    method: Literal["platt", "temperature"] = "platt" if data.outputs == 2 else "temperature"
     return Calibration(method=method, slope=scaling.slope, intercept=scaling.intercept, why=why)
 
 
@@ -211,3 +218,72 @@ def cells(frame: pl.DataFrame) -> dict[str, Any]:
         else:
             found[series.name] = series.to_list()
     return found
+
+
+# ---------------------------------------------------------------- asking a model
+
+
+@dataclass(frozen=True)
+class Question:
+    """A model to be asked about rows of a snapshot."""
+
+    name: str
+    model: bytes
+    rows_N: np.ndarray
+    """Row numbers in the snapshot."""
+
+
+def ask_all(
+    questions: Sequence[Question], signature: Ref, snapshot: str, work: Workspace, *, spare_seconds: float = 1.0
+) -> dict[str, np.ndarray]:
+    """float64 [N, K] answers by name, through the reader that ships; what the clock cut off is left out.
+
+    Every question is cut into as many parts as there are workers. Errors: BadInput, RuntimeError.
+    """
+    jobs = [job for question in questions for job in jobs_of(question, signature, snapshot, work)]
+    parts: dict[tuple[str, int], np.ndarray] = {}
+    for outcome in work.workers.run(jobs, lambda: work.clock.remaining - spare_seconds):
+        if outcome.value is not None:
+            parts[outcome.job.arguments["name"], outcome.job.arguments["part"]] = outcome.value
+        elif outcome.lost != "time":
+            raise RuntimeError(f"{outcome.job.name}: {outcome.lost}")
+    count = work.workers.count
+    whole = [each.name for each in questions if all((each.name, part) in parts for part in range(count))]
+    return {name: np.concatenate([parts[name, part] for part in range(count)]) for name in whole}
+
+
+def jobs_of(question: Question, signature: Ref, snapshot: str, work: Workspace) -> list[Job]:
+    """The calls that answer one question, a part of the rows each."""
+    shared = {
+        "name": question.name,
+        "model": str(work.artefacts.folder / work.put(question.model).digest),
+        "signature": str(work.artefacts.folder / signature.digest),
+        "snapshots": str(work.snapshots),
+        "snapshot": snapshot,
+    }
+    slices = np.array_split(question.rows_N, work.workers.count)
+    return [
+        Job(f"ask {question.name}", "forgeline.models:answer", {**shared, "part": part, "rows_N": rows_N})
+        for part, rows_N in enumerate(slices)
+    ]
+
+
+def answer(
+    *, name: str, part: int, model: str, signature: str, snapshots: str, snapshot: str, rows_N: np.ndarray
+) -> np.ndarray:
+    """In a worker: what a model says of some rows of a snapshot, through the release's own reader."""
+    import polars as pl
+
+    from forgeline.serving.reader import Reader
+
+    frame = pl.read_parquet(Path(snapshots) / snapshot / "data.parquet")[rows_N]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        files = {"model.onnx": Path(model).read_bytes(), "signature.json": Path(signature).read_bytes()}
+        sums = [f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in files.items()]
+        for file, content in [*files.items(), ("SHA256SUMS", "".join(sums).encode())]:
+            (folder / file).write_bytes(content)
+        answers = Reader(folder).predict(cells(frame))
+    if answers.probabilities is not None:
+        return np.asarray(answers.probabilities, dtype=np.float64)
+    return np.asarray(answers.values, dtype=np.float64).reshape(-1, 1)

@@ -10,11 +10,15 @@ from typing import Any, Literal
 import msgspec
 
 
+Kind = Literal["number", "category", "date"]
+"""What a column is read as."""
+
+
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """Base of everything that is written into a record."""
 
 
-class Number(Shape):
+class Number(Shape, frozen=True):
     """One measured or computed value with its interval; a null value says why."""
 
     value: float | None
@@ -40,7 +44,7 @@ def scored(
     return Number(value=value, low=low, high=high, level=None if low is None else 0.95, n=n)
 
 
-class Ref(Shape):
+class Ref(Shape, frozen=True):
     """A file of the run, by digest: `artefacts/<digest>`."""
 
     digest: str
@@ -49,19 +53,19 @@ class Ref(Shape):
     """What it would be called in a folder, such as `model.onnx`."""
 
 
-class Rows(Shape):
+class Rows(Shape, frozen=True):
     """The rows a finding speaks of: how many, and a Parquet file with `row` (0-based) and `score`."""
 
     count: int
     ref: Ref | None = None
 
 
-class Fix(Shape):
+class Fix(Shape, frozen=True):
     """What would mend a finding. `do` decides which of the other fields are read."""
 
     do: Literal["drop", "cast", "map", "missing", "drop_rows", "relabel", "split", "reweigh"]
     columns: list[str] = []
-    to: str = ""
+    to: Kind | None = None
     """cast: the kind to read the columns as."""
     values: dict[str, str] = {}
     """map: spelling → spelling."""
@@ -75,7 +79,7 @@ class Fix(Shape):
         return self.do in ("cast", "map", "missing")
 
 
-class Finding(Shape):
+class Finding(Shape, frozen=True):
     """One thing found in data or model: code, severity, where, numbers, what to do about it."""
 
     code: str
@@ -87,7 +91,7 @@ class Finding(Shape):
     fix: Fix | None = None
 
 
-class Table(Shape):
+class Table(Shape, frozen=True):
     """A small table to be shown; cells are text, numbers or null."""
 
     title: str
@@ -96,7 +100,7 @@ class Table(Shape):
     note: str = ""
 
 
-class Curve(Shape):
+class Curve(Shape, frozen=True):
     """A line to be drawn, with an optional band; `against` is a line to compare with (same x)."""
 
     title: str
@@ -109,7 +113,7 @@ class Curve(Shape):
     y_label: str = ""
 
 
-class Histogram(Shape):
+class Histogram(Shape, frozen=True):
     """Counts between edges (one more edge than counts), or of named levels."""
 
     title: str
@@ -119,7 +123,7 @@ class Histogram(Shape):
     x_label: str = ""
 
 
-class Made(Shape):
+class Made(Shape, frozen=True):
     """What a record is a function of; its digest is the key by which a finished stage is skipped."""
 
     inputs: dict[str, str]
@@ -134,7 +138,7 @@ class Made(Shape):
         return digest(self)
 
 
-class GateResult(Shape):
+class GateResult(Shape, frozen=True):
     """One gate and whether it holds; `value` is what was compared."""
 
     gate: str
@@ -143,7 +147,7 @@ class GateResult(Shape):
     why: str = ""
 
 
-class Meter(Shape):
+class Meter(Shape, frozen=True):
     """What making the record took; measured, so it never enters a digest."""
 
     seconds: float
@@ -189,11 +193,11 @@ def digest(value: Any) -> str:
 # ---------------------------------------------------------------- snapshot
 
 
-class Column(Shape):
+class Column(Shape, frozen=True):
     """One column as it was read."""
 
     name: str
-    kind: Literal["number", "category", "date"]
+    kind: Kind
     dtype: str
     """Storage type: `int64`, `float64`, `bool`, `text` or `microseconds`."""
     missing: int
@@ -202,7 +206,7 @@ class Column(Shape):
     """Why this kind."""
 
 
-class Source(Shape):
+class Source(Shape, frozen=True):
     """One file the rows came from."""
 
     name: str
@@ -214,7 +218,7 @@ class Source(Shape):
     """Encoding, delimiter and whatever else had to be guessed."""
 
 
-class Code(Shape):
+class Code(Shape, frozen=True):
     """The code version of the user's project: git commit and, if dirty, the diff."""
 
     commit: str | None
@@ -223,7 +227,7 @@ class Code(Shape):
     why: str = ""
 
 
-class SnapshotFacts(Shape):
+class SnapshotFacts(Shape, frozen=True):
     """Facts of the data as it was frozen."""
 
     digest: str
@@ -249,7 +253,7 @@ class SnapshotFacts(Shape):
     licence: str = ""
 
 
-class Place(Shape):
+class Place(Shape, frozen=True):
     """Where the run was made: never enters a digest."""
 
     code: Code
@@ -267,7 +271,7 @@ class Snapshot(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- assess
 
 
-class AssessmentFacts(Shape):
+class AssessmentFacts(Shape, frozen=True):
     """The sealed split and what was looked for."""
 
     split: Ref
@@ -296,7 +300,7 @@ class Assessment(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- refine
 
 
-class Step(Shape):
+class Step(Shape, frozen=True):
     """One thing done to the data, with the rows it saw."""
 
     verb: str
@@ -309,17 +313,17 @@ class Step(Shape):
     """Digest of the ids of those rows."""
 
 
-class Input(Shape):
+class Input(Shape, frozen=True):
     """One column the model reads."""
 
     name: str
-    kind: Literal["number", "category", "date"]
+    kind: Kind
     dtype: str
     missing: list[str] = []
     """Texts that mean missing in this column, besides the snapshot's."""
 
 
-class RefinementFacts(Shape):
+class RefinementFacts(Shape, frozen=True):
     """The rows in the form the families read, and how they got it."""
 
     inputs: list[Input]
@@ -351,7 +355,7 @@ class Refinement(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- plan
 
 
-class Cost(Shape):
+class Cost(Shape, frozen=True):
     """What fitting one candidate on one fold, and asking it about one row, is predicted to take."""
 
     work: float
@@ -362,7 +366,7 @@ class Cost(Shape):
     flops_per_row: float
 
 
-class Candidate(Shape):
+class Candidate(Shape, frozen=True):
     """One setting of one family."""
 
     name: str
@@ -373,7 +377,7 @@ class Candidate(Shape):
     why: str
 
 
-class PlanFacts(Shape):
+class PlanFacts(Shape, frozen=True):
     """Who competes, in which order, and by what."""
 
     metric: str
@@ -393,7 +397,7 @@ class Plan(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- train
 
 
-class Unit(Shape):
+class Unit(Shape, frozen=True):
     """One finished piece of work: one candidate on one fold."""
 
     candidate: str
@@ -410,7 +414,7 @@ class Unit(Shape):
     """… and their standard deviation: prediction = score · scale + center."""
 
 
-class Member(Shape):
+class Member(Shape, frozen=True):
     """One candidate of the ensemble: the mean of its fold models."""
 
     candidate: str
@@ -420,7 +424,7 @@ class Member(Shape):
     score: float
 
 
-class Calibration(Shape):
+class Calibration(Shape, frozen=True):
     """`temperature` or `platt` on log-odds: sigmoid(slope · log-odds + intercept); `none` leaves them."""
 
     method: Literal["none", "temperature", "platt"]
@@ -429,7 +433,7 @@ class Calibration(Shape):
     why: str = ""
 
 
-class TrainingFacts(Shape):
+class TrainingFacts(Shape, frozen=True):
     """The ensemble and everything that was tried for it."""
 
     members: list[Member]
@@ -452,7 +456,7 @@ class Training(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- compress
 
 
-class CompressionFacts(Shape):
+class CompressionFacts(Shape, frozen=True):
     """The graph that ships, and the one it was made from."""
 
     model: Ref
@@ -476,7 +480,7 @@ class Compression(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- evaluate
 
 
-class EvaluationFacts(Shape):
+class EvaluationFacts(Shape, frozen=True):
     """What was measured on which rows."""
 
     metric: str
@@ -497,7 +501,7 @@ class Evaluation(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- release
 
 
-class ReleaseFacts(Shape):
+class ReleaseFacts(Shape, frozen=True):
     """The folder that stands alone."""
 
     name: str

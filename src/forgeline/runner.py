@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib
-import inspect
 import platform
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,7 +62,11 @@ class Runner:
     def made(self, stage: str, given: Iterable[Section | Record]) -> Made:
         """What the record is a function of."""
         inputs = {each.stage: each.digest for each in given if isinstance(each, Record)}
-        ask = {type(each).__name__.lower(): msgspec.to_builtins(each) for each in given if isinstance(each, Section)}
+        ask = {
+            type(each).__name__.lower(): msgspec.to_builtins(each)
+            for each in given
+            if isinstance(each, Section)
+        }
         if stage == "snapshot":
             from forgeline.stages.snapshot import source_digests
 
@@ -194,7 +197,9 @@ def without_workers(ask: dict[str, Any]) -> dict[str, Any]:
 
 def part_digests(kind: str) -> dict[str, str]:
     """Digest of the code of every part of a kind."""
-    return {f"{kind}.{entry.name}": catalog.source_digest(entry) for entry in catalog.parts(kind)} if kind else {}
+    return (
+        {f"{kind}.{entry.name}": catalog.source_digest(entry) for entry in catalog.parts(kind)} if kind else {}
+    )
 
 
 def refs(record: Record) -> list[Ref]:
@@ -284,7 +289,9 @@ def totals_of(meters: list[Meter], ask: Spec) -> dict[str, Number]:
             why="" if price is not None else "price unknown: set [budget] price_per_hour",
             measured=True,
         ),
-        "energy.total": Number(value=energy, unit="J", why="" if energy is not None else no_energy, measured=True),
+        "energy.total": Number(
+            value=energy, unit="J", why="" if energy is not None else no_energy, measured=True
+        ),
     }
     grams = None if energy is None or carbon is None else energy / 3.6e6 * carbon
     why = "" if grams is not None else (no_energy if energy is None else "set [budget] carbon_per_kwh")

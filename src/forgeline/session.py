@@ -23,7 +23,7 @@ from forgeline.engine.store import Store, WorkLog, hold_run, write_atomic
 from forgeline.engine.workers import Workers
 from forgeline.errors import BadInput
 from forgeline.line import line
-from forgeline.records import Number, Record
+from forgeline.records import GateResult, Number, Record
 from forgeline.runner import GateBlocks, Runner, Until
 from forgeline.spec import Spec
 from forgeline.workspace import PRELOAD, Workspace
@@ -84,7 +84,7 @@ class Run:
         return {name: number for record in self.records for name, number in record.numbers.items()}
 
     @property
-    def gates(self) -> list[records.GateResult]:
+    def gates(self) -> list[GateResult]:
         """Every gate that was judged."""
         return [gate for record in self.records for gate in record.gates]
 
@@ -166,7 +166,9 @@ def run(
     elif data is not None:
         source = freeze(data, place)
         asked["snapshot"] = asked.get("snapshot", {}) | {"source": source, "target": target}
-    return start(spec.check(asked), base=base, store=place, until=until, started=started, mirror=mirror, quiet=quiet)
+    return start(
+        spec.check(asked), base=base, store=place, until=until, started=started, mirror=mirror, quiet=quiet
+    )
 
 
 def assess(data: Any, *, target: str = "", **options: Any) -> records.Assessment:
@@ -232,7 +234,9 @@ def verify(folder: Path, *, store: Store, quiet: bool = False) -> dict[str, Any]
         again.mkdir(parents=True)
         try:
             write_atomic(again / "spec.toml", spec.encode(ask).encode())
-            WorkLog(again / "work.log").append({"do": "open", "base": opened["base"], "until": until, "mirror": ""})
+            WorkLog(again / "work.log").append(
+                {"do": "open", "base": opened["base"], "until": until, "mirror": ""}
+            )
             drive(again, store=store, started=now(), quiet=quiet, replay=log)
             here = {record.stage: record for record in runner.read_all(again)}
         finally:

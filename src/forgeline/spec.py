@@ -18,7 +18,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Base of the sections: frozen, and unknown keys are errors."""
 
 
-class Snapshot(Section):
+class Snapshot(Section, frozen=True):
     """Where the rows come from and what each column is."""
 
     source: str = ""
@@ -43,7 +43,7 @@ class Snapshot(Section):
     """Licence of the data, repeated in the release's card."""
 
 
-class Split(Section):
+class Split(Section, frozen=True):
     """What is sealed away before anything is learned."""
 
     share: Share = 0.2
@@ -63,7 +63,7 @@ class Accept(Section, frozen=True, kw_only=True):
     reason: str
 
 
-class Assess(Section):
+class Assess(Section, frozen=True):
     """What to look for in the data."""
 
     protected: list[str] = []
@@ -74,7 +74,7 @@ class Assess(Section):
     """Blocking findings that someone takes responsibility for."""
 
 
-class Refine(Section):
+class Refine(Section, frozen=True):
     """What is done about what was found."""
 
     apply: Literal["safe", "none"] | list[str] = "safe"
@@ -83,27 +83,27 @@ class Refine(Section):
     """Whether the model may see the protected columns."""
 
 
-class Plan(Section):
+class Plan(Section, frozen=True):
     """What the candidates are compared by."""
 
     metric: str = ""
     """Metric the model is selected by; default log_loss for classes, rmse for regression."""
 
 
-class Train(Section):
+class Train(Section, frozen=True):
     """Which families may compete."""
 
     families: Literal["auto"] | list[str | Part] = "auto"
 
 
-class Compress(Section):
+class Compress(Section, frozen=True):
     """How much score may be given for size and speed."""
 
     most_loss: Annotated[float, Meta(ge=0.0)] = 0.002
     """Largest relative loss of the metric, on out-of-fold predictions."""
 
 
-class Evaluate(Section):
+class Evaluate(Section, frozen=True):
     """How the shipped model is judged."""
 
     threshold: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
@@ -112,14 +112,14 @@ class Evaluate(Section):
     """Further suites; none are known yet."""
 
 
-class Release(Section):
+class Release(Section, frozen=True):
     """How the release is called."""
 
     name: str = ""
     licence: str = ""
 
 
-class Budget(Section):
+class Budget(Section, frozen=True):
     """What the line may spend."""
 
     work: Annotated[float, Meta(gt=0.0)] | None = None
@@ -151,25 +151,25 @@ class Budget(Section):
         return parse_bytes(self.memory) if self.memory else None
 
 
-class Monitor(Section):
+class Monitor(Section, frozen=True):
     """How a release is watched."""
 
     false_alarm: Share = 0.05
     """Probability that unchanged data raises any alarm at all (family-wise)."""
 
 
-class Serve(Section):
+class Serve(Section, frozen=True):
     """Where a release answers."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
 
 
-class Cluster(Section):
+class Cluster(Section, frozen=True):
     """Reserved for the cluster; nothing to set yet."""
 
 
-class Spec(Section):
+class Spec(Section, frozen=True):
     """Everything one run is asked for: `forgeline.toml`."""
 
     snapshot: Snapshot = Snapshot()

@@ -13,6 +13,7 @@ from forgeline.engine.graph import Graph
 from forgeline.serving import reader
 
 MISSING_DATE = -(2**63)
+THRESHOLD = 0.51
 CITIES = ["Bergen", "Oslo", "true", "7"]
 INPUTS = [
     {"name": "age", "tensor": "in_0", "kind": "number", "dtype": "int64", "missing": ["unknown"]},
@@ -29,7 +30,12 @@ SIGNATURE = {
     "missing_date": MISSING_DATE,
 }
 TASKS = {
-    "binary": {"classes": ["<=50K", ">50K"], "positive": ">50K", "threshold": 0.4, "output": "probabilities"},
+    "binary": {
+        "classes": ["<=50K", ">50K"],
+        "positive": ">50K",
+        "threshold": THRESHOLD,
+        "output": "probabilities",
+    },
     "multiclass": {"classes": [1, 2, 3], "positive": None, "threshold": None, "output": "probabilities"},
     "regression": {"classes": [], "positive": None, "threshold": None, "output": "prediction"},
 }
@@ -69,7 +75,7 @@ def network(outputs: int) -> bytes:
     return graph.model()
 
 
-def seal(folder: Path) -> None:
+def write_sums(folder: Path) -> None:
     """Write SHA256SUMS over what is there."""
     sums = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
@@ -89,7 +95,7 @@ def releases(tmp_path_factory):
         (folder / "signature.json").write_text(json.dumps(SIGNATURE | {"task": task} | facts))
         (folder / "forgeline.json").write_text('{"digest": "abc"}')
         shutil.copy(reader.__file__, folder / "predict.py")
-        seal(folder)
+        write_sums(folder)
     return folders
 
 
@@ -127,3 +133,9 @@ def write_rows():
         return path
 
     return write
+
+
+@pytest.fixture
+def seal():
+    """Writes SHA256SUMS over what is in a folder."""
+    return write_sums

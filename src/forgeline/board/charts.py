@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
-from forgeline.board.figures import figure, quantity, value_text
+from forgeline.board.figures import BYTES, SECONDS, figure, quantity, value_text
 from forgeline.records import Curve, Histogram, Number
 
 WIDTH, HEIGHT = 360, 220
@@ -100,13 +100,15 @@ def axes(x: Scale, y: Scale, x_label: str, y_label: str) -> list[str]:
 def axis(x: Scale, top: float, label: str, unit: str = "") -> list[str]:
     """Tick labels under a plot that ends at `top`, and what the axis shows."""
     marks = [line(x(tick), top, x(tick), top + 4, "axis") for tick in x.ticks]
-    below = [text(x(tick), top + 17, quantity(tick, unit), "tick", "middle") for tick in x.ticks]
-    return [
-        line(x.start, top, x.end, top, "axis"),
-        *marks,
-        *below,
-        text(x.end, top + 34, label, "label", "end"),
-    ]
+    below = [tick_text(x(tick), top + 17, quantity(tick, unit)) for tick in x.ticks]
+    named = [text(x.end, top + 34, label, "label", "end")] if label else []
+    return [line(x.start, top, x.end, top, "axis"), *marks, *below, *named]
+
+
+def tick_text(x: float, y: float, words: str) -> str:
+    """A tick's label under its mark, moved inwards where the picture would cut it."""
+    half = 3.2 * len(words)
+    return text(min(max(x, half), WIDTH - half), y, words, "tick", "middle")
 
 
 def short(words: str, most: int) -> str:
@@ -130,7 +132,12 @@ def curve(shape: Curve) -> str:
     body.append(f'<polyline class="line" points="{points(x, y, shape.x, shape.y)}"/>')
     if len(shape.x) <= 30:
         body += [f'<circle class="dot" cx="{x(a):g}" cy="{y(b):g}" r="2.5"/>' for a, b in zip(shape.x, shape.y)]
-    return picture(shape.title, f"{len(shape.x)} points. " + extent(shape), body)
+    return picture(shape.title, f"{len(shape.x)} points. " + extent(shape), body, height_of(shape))
+
+
+def height_of(shape: Curve | Histogram) -> float:
+    """Less high when nothing stands under the ticks."""
+    return HEIGHT if shape.x_label else HEIGHT - 16
 
 
 def extent(shape: Curve) -> str:
@@ -155,7 +162,12 @@ def columns(shape: Histogram) -> str:
         says = f"{figure(left)} to {figure(right)}: {figure(count)}"
         body.append(bar(x(left), y(count), max(0.5, x(right) - x(left) - 1), BOTTOM - y(count), "bar", says))
     ends = f"from {figure(shape.edges[0])} to {figure(shape.edges[-1])}"
-    return picture(shape.title, f"{figure(sum(shape.counts))} rows in {len(shape.counts)} bins {ends}.", body)
+    return picture(
+        shape.title,
+        f"{figure(sum(shape.counts))} rows in {len(shape.counts)} bins {ends}.",
+        body,
+        height_of(shape),
+    )
 
 
 def levels(shape: Histogram) -> str:
@@ -190,8 +202,8 @@ def forest(title: str, rows: Sequence[tuple[str, Number]]) -> str:
     for at, (name, number) in enumerate(known):
         body += interval(x, ROW * at + 16, name, number, "first" if at == 0 else "other")
     says = "; ".join(f"{name} {value_text(number)}" for name, number in known)
-    unit = known[0][1].unit if known else ""
-    return picture(title, says, [*body, *axis(x, bottom, "", unit)], height=bottom + 24)
+    units = {number.unit for _, number in known} & {*BYTES, *SECONDS}
+    return picture(title, says, [*body, *axis(x, bottom, "", *units)], height=bottom + 24)
 
 
 def interval(x: Scale, y: float, name: str, number: Number, kind: str) -> list[str]:

@@ -31,18 +31,15 @@ def decimals(values: Sequence[float]) -> int:
 
 
 def aligned(values: Sequence[float]) -> list[str]:
-    """The values with as many decimals each, so that they line up in a column; tiny ones stand out.
+    """The values with as many decimals each, so that they line up in a column; 0 is 0, tiny ones stand out.
 
     >>> aligned([0.6, 0.25, 0]), aligned([0.92734, 0.9])
-    (['0.60', '0.25', '0.00'], ['0.9273', '0.9000'])
+    (['0.60', '0.25', '0'], ['0.9273', '0.9000'])
     """
     own = [figure(value) for value in values]
     places = min(decimals(values), max((len(text.partition(".")[2]) for text in own), default=0))
     shown = [f"{value:,.{places}f}" for value in values]
-    return [
-        alone if value and not float(text.replace(",", "")) else text
-        for value, text, alone in zip(values, shown, own)
-    ]
+    return [text if float(text.replace(",", "")) else alone for text, alone in zip(shown, own)]
 
 
 def size(size_bytes: float) -> str:
@@ -104,7 +101,7 @@ def interval_text(number: Number) -> str:
 def cell_text(value: object, unit: str = "") -> str:
     """Any cell of a table: text as it is, numbers rounded, yes and no, lists joined; `—` for null."""
     match value:
-        case None | "" | [] | {}:
+        case None | "" | []:
             return "—"
         case bool():
             return "yes" if value else "no"
@@ -113,7 +110,7 @@ def cell_text(value: object, unit: str = "") -> str:
         case list():
             return cut([cell_text(item) for item in value])
         case dict():
-            return cut([f"{key} = {cell_text(item)}" for key, item in value.items()])
+            return cut([f"{key} = {cell_text(item)}" for key, item in value.items()]) or "—"
     return str(value)
 
 

@@ -61,11 +61,6 @@ class Run:
         """Every gate, once, as it was judged last."""
         return list({gate.gate: gate for record in self.records.values() for gate in record.gates}.values())
 
-    @cached_property
-    def findings(self) -> list[Finding]:
-        """Every finding of every record, blocking ones first."""
-        return [finding for record in self.records.values() for finding in by_severity(record.findings)]
-
     def again(self, options: str = "") -> tuple[str, str]:
         """Where to type what runs the same spec anew, with these options."""
         source = self.spec.snapshot.source
@@ -124,7 +119,8 @@ def verdict(run: Run) -> Verdict:
 def blocked(run: Run, stage: str, record: Record) -> Verdict:
     """Which gate stopped the line, the findings behind it, and the command that applies their fixes."""
     failing = [gate for gate in record.gates if not gate.holds]
-    blockers = [f for f in run.findings if f.severity == "block" and accepted(run, f) is None]
+    blocking = [finding for finding in record.findings if finding.severity == "block"]
+    blockers = [each for each in blocking if not (accepted(run, each) or named(run, each))]
     gates = "; ".join(gate_text(gate) for gate in failing)
     codes = sorted({finding.code for finding in blockers if finding.fix})
     place, command = run.again(" ".join(f"--apply {quote(code)}" for code in codes))
@@ -172,15 +168,19 @@ def accepted(run: Run, finding: Finding) -> dict[str, Any] | None:
     return None
 
 
-def fix_state(run: Run, finding: Finding) -> str:
-    """Whether the fix of a finding is applied, and what to type if it is not."""
-    assert finding.fix is not None
+def named(run: Run, finding: Finding) -> bool:
+    """Whether the spec asks for the fix of a finding by its code."""
     wanted = run.spec.refine.apply
-    named = isinstance(wanted, list) and finding.code in wanted
-    safe = finding.fix.safe and finding.severity != "block" and (wanted == "safe" or "safe" in wanted)
-    if not (named or safe):
-        return f"not applied; to apply it: --apply {finding.code}"
-    return "applied, as asked" if named else "applied by default: it loses no row and no column"
+    return finding.fix is not None and isinstance(wanted, list) and finding.code in wanted
+
+
+def fix_state(run: Run, finding: Finding, fix: Fix) -> str:
+    """Whether the fix of a finding is applied, and what to type if it is not."""
+    if named(run, finding):
+        return "applied, as asked"
+    if fix.safe and finding.severity != "block" and "safe" in run.spec.refine.apply:
+        return "applied by default: it loses no row and no column"
+    return f"not applied; to apply it: --apply {finding.code}"
 
 
 def fix_text(fix: Fix) -> str:
@@ -229,8 +229,8 @@ def rivals(rows: list[Compared]) -> list[str]:
 def forests(numbers: Mapping[str, Number]) -> list[Markup]:
     """One chart for each metric that several numbers of one family measure, the sealed test first.
 
-    `fairness.sex.ratio` and `fairness.race.ratio` are one family, so are `cv.rmse` and `test.rmse`; a number brings
-    its rivals along.
+    `fairness.sex.ratio` and `fairness.race.ratio` are one family, so are `cv.rmse` and `test.rmse`; a number
+    brings its rivals along.
     """
     families: dict[tuple[str, str, str], list[tuple[str, Number]]] = {}
     for row in compared(numbers):
@@ -241,10 +241,15 @@ def forests(numbers: Mapping[str, Number]) -> list[Markup]:
                 (f"{prefix}.{rival}", other) for rival, other in row.rivals.items()
             ]
     return [
-        forest_of(f"{family}.{metric}" if family else metric, sorted(lines, key=lambda line: line[0] != "test"))
+        forest_of(f"{family}.{metric}" if family else metric, sorted(lines, key=test_first))
         for (metric, _, family), lines in families.items()
         if len(lines) > 1
     ]
+
+
+def test_first(line: tuple[str, Number]) -> bool:
+    """False, which sorts first, for a number of the sealed test."""
+    return line[0].partition(".")[0] != "test"
 
 
 def forest_of(title: str, lines: list[tuple[str, Number]]) -> Markup:
@@ -437,7 +442,7 @@ def about(run: Run) -> list[tuple[str, str]]:
     budget = f"{figures.figure(asked.budget.units)} work units" if asked.budget.units else asked.budget.time
     pairs = [
         ("data", ", ".join(source.name for source in frozen.sources[:3]) if frozen else asked.snapshot.source),
-        ("rows", figures.figure(frozen.rows) if frozen else ""),
+        ("rows", rows_text(frozen) if frozen else ""),
         ("target", frozen.target if frozen else asked.snapshot.target),
         ("task", frozen.task or "" if frozen else ""),
         ("positive class", positive(run)),
@@ -447,6 +452,12 @@ def about(run: Run) -> list[tuple[str, str]]:
         ("seed", str(asked.seed)),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def rows_text(frozen: records.SnapshotFacts) -> str:
+    """How many rows, and how many of a test file."""
+    test = f" and {frozen.test_rows:,} of a test file" if frozen.test_rows else ""
+    return f"{frozen.rows:,}{test}"
 
 
 def positive(run: Run) -> str:

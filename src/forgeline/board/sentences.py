@@ -40,7 +40,8 @@ def snapshot(record: Snapshot) -> str:
     """How much was frozen, and what kind of target it has."""
     facts = record.facts
     names = cut([source.name for source in facts.sources], most=3) or "a frame"
-    frozen = f"{count(facts.rows, 'row')} and {count(len(facts.columns), 'column')} from {names} are frozen"
+    test = f", {count(facts.test_rows, 'row')} of a test file beside them" if facts.test_rows else ""
+    frozen = f"{count(facts.rows, 'row')} and {count(len(facts.columns), 'column')} are frozen{test} ({names})"
     task = f"; {facts.target} makes it {facts.task}" if facts.task else "; no target is named"
     left = f"; {count(facts.left_out, 'row')} without a target left out" if facts.left_out else ""
     return f"{frozen}{task}{left}."

@@ -1,7 +1,7 @@
 """Delimited text to a frame: encoding, delimiter and raggedness are found out; cells are typed only where sure.
 
-polars parses. It pads short lines, drops nothing and trips over loose quotes, so a regular shape is proved
-first by counting; text that fails the proof is read once more by the csv module, which knows the line.
+polars parses. It pads short lines and trips over loose quotes, so a regular shape is proved first, by counting;
+text that fails the proof goes through the csv module before, which knows every line and writes it anew.
 """
 
 import codecs
@@ -22,6 +22,10 @@ LEAST_FIT = 0.5
 """Share of lines that must split like the header for a delimiter to be believed."""
 TYPED_ROWS = 10_000
 """Rows from which polars guesses types; a later cell that does not fit sends the whole text through as text."""
+LONGEST_CELL = 2**24
+"""Characters; more than that is a quote that was never closed."""
+UNFIT = (pl.exceptions.ComputeError, pl.exceptions.SchemaError)
+"""What polars raises for a cell that is not of its column's type, and for a line with too many fields."""
 PUNCTUATION = set("‘’“”„–—…€£¥°§©®™·•×÷±²³¹¼½¾«»¿¡´¨\xa0")
 """What cp1252 text holds beyond ASCII, besides letters."""
 
@@ -47,7 +51,7 @@ def parse(
         raise BadInput(
             "the file has a header but no rows", where=place, remedy="Give a file with rows."
         ) from None
-    except pl.exceptions.ComputeError:
+    except UNFIT:
         content = rewrite(content, delimiter, len(names), place)
         return cells(content, names, ",", missing, text), says
 
@@ -137,11 +141,9 @@ def sniff(content: bytes) -> str:
 
 def fit(sample: str, delimiter: str) -> tuple[float, int]:
     """Share of lines with as many fields as the first, and that number; (0, 0) when it does not split."""
-    if delimiter == " ":
-        widths = [len(line.split()) for line in sample.splitlines() if line.strip()]
-    else:
-        lenient = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, skipinitialspace=True)
-        widths = [len(fields) for fields in lenient if fields]
+    lines = io.StringIO(sample.replace("\t", " ") if delimiter == " " else sample, newline="")
+    lenient = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+    widths = [len(fields) - (delimiter == " " and fields[-1] == "") for fields in lenient if fields]
     return (widths.count(widths[0]) / len(widths), widths[0]) if widths and widths[0] > 1 else (0.0, 0)
 
 
@@ -150,6 +152,7 @@ def records(content: bytes, delimiter: str, place: str) -> Iterator[tuple[int, l
     if delimiter == " ":
         content = content.replace(b"\t", b" ")
     lines = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")
+    csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     while True:
         start = reader.line_num + 1
@@ -188,26 +191,22 @@ def column_names(header: list[str], place: str) -> list[str]:
 
 
 def is_regular(content: bytes, delimiter: str, width: int) -> bool:
-    """Whether polars reads it right: tidy quotes, no blank line, and separators that add up.
+    """Whether polars reads it right: no quotes, no blank line, and separators that add up.
 
     polars refuses a line with too many fields, so an exact total also means that no line has too few.
     """
-    if delimiter == " ":
+    if delimiter == " " or b'"' in content or content.count(b"\r") != content.count(b"\r\n"):
         return False
-    mark = re.escape(delimiter.encode())
-    if b'"' in content:
-        quoted = rb"(?:^|(?<=[\n" + mark + rb']))"[^"]*(?:""[^"]*)*"(?=[\r\n' + mark + rb"]|$)"
-        content = re.sub(quoted, b"0", content)
-    loose = b'"' in content or content.count(b"\r") != content.count(b"\r\n")
     blank = content.startswith((b"\n", b"\r\n")) or b"\n\n" in content or b"\n\r\n" in content
     lines = content.count(b"\n") + (not content.endswith(b"\n"))
-    return not loose and not blank and content.count(delimiter.encode()) == (width - 1) * lines
+    return not blank and content.count(delimiter.encode()) == (width - 1) * lines
 
 
 def rewrite(content: bytes, delimiter: str, width: int, place: str) -> bytes:
     """The same records as tidy comma-separated text. Errors: BadInput with the line that is ragged."""
-    tidy = io.StringIO(newline="")
-    writer = csv.writer(tidy, lineterminator="\n")
+    tidy = io.BytesIO()
+    text = io.TextIOWrapper(tidy, "utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
     for line, fields in records(content, delimiter, place):
         if fields == [""] and width > 1:
             continue
@@ -218,7 +217,8 @@ def rewrite(content: bytes, delimiter: str, width: int, place: str) -> bytes:
                 remedy="Mend the line; a cell that holds the delimiter needs quotes.",
             )
         writer.writerow(fields)
-    return tidy.getvalue().encode()
+    text.flush()
+    return tidy.getvalue()
 
 
 # ---------------------------------------------------------------- cells
@@ -244,6 +244,6 @@ def cells(
 
     try:
         frame = read(True)
-    except pl.exceptions.ComputeError:
+    except UNFIT:
         frame = read(False)
     return frame if "" in missing else frame.with_columns(pl.col(pl.String).fill_null(""))

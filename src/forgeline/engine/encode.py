@@ -264,9 +264,10 @@ def date_places(recipe: Recipe) -> list[int]:
 
 def transform(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> np.ndarray:
     """Features of the given rows: float32 [N, F], C-contiguous, no NaN."""
+    x_NF = np.zeros((len(rows_N), len(recipe.features)), np.float32)
     parts_NF = [*transform_numbers(recipe, arrays, rows_N), *transform_categories(recipe, arrays, rows_N)]
     parts_NF += transform_dates(recipe, arrays, rows_N)
-    return np.concatenate(parts_NF, axis=1) if parts_NF else np.zeros((len(rows_N), 1), np.float32)
+    return np.concatenate(parts_NF, axis=1, out=x_NF) if parts_NF else x_NF
 
 
 def transform_numbers(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:

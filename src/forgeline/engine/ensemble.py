@@ -11,7 +11,9 @@ Loss = Callable[[np.ndarray], float]
 """Predictions [N, K] → a number that should be small."""
 
 
-def greedy_weights(p_MNK: Sequence[np.ndarray], loss: Loss, *, steps: int = 25, least_gain: float = 1e-6) -> np.ndarray:
+def greedy_weights(
+    p_MNK: Sequence[np.ndarray], loss: Loss, *, steps: int = 25, least_gain: float = 1e-6
+) -> np.ndarray:
     """Weights [M], summing to 1, of a greedy ensemble: at each step the model that lowers the loss most.
 
     Models may be taken again; ends when a step gains less than `least_gain` of the loss.

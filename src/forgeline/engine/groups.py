@@ -54,7 +54,8 @@ def quartiles(values: pl.Series) -> list[float]:
     """The edges that part a column into groups: its quartiles if it holds many numbers, else none."""
     if not values.dtype.is_numeric() or values.n_unique() <= MOST_VALUES:
         return []
-    finite = values.drop_nulls().cast(pl.Float64)
+    finite = values.cast(pl.Float64)
+    finite = finite.filter(finite.is_finite())
     return sorted({float(np.quantile(finite, share)) for share in (0.25, 0.5, 0.75)})
 
 

@@ -77,48 +77,52 @@ def frequent_codes(code_N: np.ndarray, top: int) -> np.ndarray:
 
 
 def mutual_information(x_N: np.ndarray, y_N: np.ndarray) -> Information:
-    """Plug-in mutual information of two columns of non-negative codes, and the p-value of the G-test.
-
-    G = 2 N nats is chi-squared with (X - 1)(Y - 1) degrees of freedom when the columns are independent
-    (Sokal and Rohlf, Biometry, 1981). Cells of rare bins make G too large: see `pooled`.
-    """
-    from scipy.special import chdtrc
-
+    """Plug-in mutual information of two columns of non-negative codes, and the p-value of the G-test on them."""
     wide = int(y_N.max()) + 1
     counts_XY = np.bincount(x_N * wide + y_N, minlength=(int(x_N.max()) + 1) * wide).reshape(-1, wide)
-    nats = information_of(counts_XY)
-    tested_XY = pooled(counts_XY)
-    freedom = (len(tested_XY) - 1) * (tested_XY.shape[1] - 1)
-    g = 2 * counts_XY.sum() * information_of(tested_XY)
-    return Information(nats, float(chdtrc(freedom, g)) if freedom > 0 else 1.0)
+    return Information(nats(counts_XY), g_test(pooled(counts_XY)))
 
 
-def information_of(counts_XY: np.ndarray) -> float:
-    """Mutual information in nats of a table of counts."""
+def nats(counts_XY: np.ndarray) -> float:
+    """Mutual information of a table of counts."""
     p_XY = counts_XY / counts_XY.sum()
     independent_XY = p_XY.sum(axis=1, keepdims=True) * p_XY.sum(axis=0, keepdims=True)
     seen_XY = p_XY > 0
     return max(0.0, float(np.sum(p_XY[seen_XY] * np.log(p_XY[seen_XY] / independent_XY[seen_XY]))))
 
 
-def pooled(counts_XY: np.ndarray, *, least: float = 5.0) -> np.ndarray:
-    """The table with rare rows merged, and rare columns, until each expects `least` in the other's smallest cell.
+def g_test(counts_XY: np.ndarray) -> float:
+    """Probability of so much information in independent columns, with Williams' correction for few rows.
 
-    Five expected counts a cell is Cochran's rule (Biometrics 10, 1954); without it, columns with many rare levels
-    look informative by chance.
+    Sokal and Rohlf, Biometry, 3rd edition (1995), section 17.4.
     """
-    counts_XY = counts_XY[counts_XY.sum(axis=1) > 0][:, counts_XY.sum(axis=0) > 0]
-    for _ in range(2):
-        share = counts_XY.sum(axis=0).min() / counts_XY.sum()
-        counts_XY = merged(counts_XY, least / share).T
-    return counts_XY
+    from scipy.special import chdtrc
+
+    freedom = (counts_XY.shape[0] - 1) * (counts_XY.shape[1] - 1)
+    if freedom == 0:
+        return 1.0
+    rows = counts_XY.sum()
+    spread = [float(np.sum(rows / counts_XY.sum(axis=axis)) - 1) for axis in (0, 1)]
+    correction = 1 + spread[0] * spread[1] / (6 * rows * freedom)
+    return float(chdtrc(freedom, 2 * rows * nats(counts_XY) / correction))
+
+
+def pooled(counts_XY: np.ndarray, *, least: float = 3.0, least_class: float = 5.0) -> np.ndarray:
+    """The table with its rarest classes merged, then its rarest bins, until `least` is expected in every cell.
+
+    Otherwise columns with many rare levels look informative by chance. (In 400 null draws each of 24 kinds, at
+    alpha = 0.05: up to 0.22 unpooled, up to 0.08 with an expected count of 2, up to 0.065 with 5.)
+    """
+    counts_XY = merged(counts_XY.T, least_class).T
+    rarest = counts_XY.sum(axis=0).min() / counts_XY.sum()
+    return merged(counts_XY, least / rarest)
 
 
 def merged(counts_XY: np.ndarray, least: float) -> np.ndarray:
-    """The table with its rarest rows added up until every row has at least `least`, or one row is left."""
-    counts_XY = counts_XY[np.argsort(counts_XY.sum(axis=1), kind="stable")]
-    while len(counts_XY) > 1 and counts_XY[0].sum() < least:
-        first = counts_XY[0] + counts_XY[1]
-        counts_XY = np.vstack([first[None], counts_XY[2:]])
-        counts_XY = counts_XY[np.argsort(counts_XY.sum(axis=1), kind="stable")]
-    return counts_XY
+    """The table without empty rows, its rarest rows added up until each has at least `least`, or one is left."""
+    totals = counts_XY.sum(axis=1)
+    rows = [counts_XY[index] for index in np.argsort(totals, kind="stable") if totals[index]]
+    while len(rows) > 1 and rows[0].sum() < least:
+        rows[1] = rows[0] + rows[1]
+        rows = sorted(rows[1:], key=lambda row: int(row.sum()))
+    return np.array(rows)

@@ -8,6 +8,8 @@ import polars as pl
 
 MOST_LEVELS = 12
 OTHER = "other"
+WIDEST = 1e300
+"""Ranges beyond it, near the end of what a float64 holds, are not drawn."""
 
 Label = str | bool | int | float
 
@@ -51,11 +53,16 @@ def by_count(values: pl.Series) -> pl.DataFrame:
 
 
 def bars(values: pl.Series, bins: int = 24) -> tuple[list[float], list[float]]:
-    """Edges and counts of equal bins over the finite values; none where they do not vary."""
+    """Edges and counts of equal bins over the finite values, whole ones for integers; none without a range."""
     numbers = finite(values).cast(pl.Float64).to_numpy()
-    if not len(numbers) or not 0 < np.ptp(numbers / 2) < np.inf:
+    if not len(numbers) or not 0 < np.ptp(numbers / 2) < WIDEST:
         return [], []
-    counts, edges = np.histogram(numbers, bins=min(bins, max(2, values.n_unique())))
+    least, most = numbers.min(), numbers.max()
+    if values.dtype.is_integer():
+        width = np.ceil((most - least + 1) / bins)
+        bins = int(np.ceil((most - least + 1) / width))
+        least, most = least - 0.5, least - 0.5 + bins * width
+    counts, edges = np.histogram(numbers, bins=bins, range=(least, most))
     return edges.tolist(), counts.astype(float).tolist()
 
 

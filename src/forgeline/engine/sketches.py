@@ -84,8 +84,13 @@ def prediction_columns(classes: Sequence[Any], width: int) -> list[tuple[str, in
     """Name and position of each prediction worth watching: of two classes, the positive one only."""
     if not classes:
         return [("prediction", 0)]
-    names = [f"probability_{label}" for label in classes]
+    names = [f"probability_{label_text(label)}" for label in classes]
     return [(names[-1], width - 1)] if len(names) == 2 else list(zip(names, range(width), strict=True))
+
+
+def label_text(label: Any) -> str:
+    """A label as it is written: `true` for True."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def sketch_target(target: np.ndarray, classes: Sequence[Any]) -> Sketch:
@@ -94,7 +99,7 @@ def sketch_target(target: np.ndarray, classes: Sequence[Any]) -> Sketch:
         chosen, counted = parts(len(target))
         return sketch_column("number", target[chosen], target[counted])
     counts = np.bincount(target.astype(np.int64), minlength=len(classes))
-    levels = [str(label) for label in classes]
+    levels = [label_text(label) for label in classes]
     return {"kind": "category", "levels": levels, "counts": counts.tolist(), "other": 0, "missing": 0}
 
 

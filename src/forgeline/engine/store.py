@@ -64,7 +64,9 @@ class Artefacts:
             raise BadInput("artefact is gone", where=str(path), remedy="Run the line again.")
         data = path.read_bytes()
         if sha256(data) != digest:
-            raise BadInput("artefact was changed", where=str(path), remedy="Delete the run and run the line again.")
+            raise BadInput(
+                "artefact was changed", where=str(path), remedy="Delete the run and run the line again."
+            )
         return data
 
     def holds(self, digest: str) -> bool:
@@ -161,7 +163,9 @@ class Store:
         if Path(name).joinpath("spec.toml").exists():
             return Path(name).resolve()
         known = self.run_ids()
-        found = known[-1:] if name == "latest" else [run for run in known if run == name or run.startswith(name)]
+        found = (
+            known[-1:] if name == "latest" else [run for run in known if run == name or run.startswith(name)]
+        )
         if len(found) != 1:
             what = f"no run {name}" if not found else f"{name} is the beginning of {len(found)} runs"
             raise BadInput(
@@ -231,7 +235,9 @@ class Store:
             for path in sorted((self.runs / run).glob("[0-9][0-9]-*.json")):
                 try:
                     record = json.loads(path.read_bytes())
-                    plain = json.dumps(record["made"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+                    plain = json.dumps(
+                        record["made"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+                    )
                 except (ValueError, KeyError):
                     continue
                 yield sha256(plain.encode()), run, record["stage"]
@@ -241,7 +247,6 @@ class Store:
         shutil.rmtree(run)
         with self.index() as index:
             index.execute("delete from stages where run = ?", (run.name,))
-
 
     def collect(self) -> dict[str, Any]:
         """Delete snapshots no run names, artefacts no record names, and half-written files. Bytes freed."""

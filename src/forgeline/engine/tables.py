@@ -234,8 +234,10 @@ def by_column(rows: list[dict[str, Any]]) -> dict[str, list[str | None]]:
 
 
 def as_text(value: Any) -> str | None:
-    """A cell as it would be written in a CSV; null stays null."""
-    return None if value is None else value if isinstance(value, str) else json.dumps(value)
+    """A cell as it would be written in a CSV; null and NaN are null."""
+    if value is None or value != value:
+        return None
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 # ---------------------------------------------------------------- other libraries' frames

@@ -12,7 +12,6 @@ Label = str | bool | int | float
 MOST_WHOLE_CLASSES = 10
 """Distinct whole numbers up to which a numeric target is taken for classes."""
 MOST_CLASSES = 1_000
-EMPTY = "every row lacks a target"
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def aim(target: pl.Series, kind: str | None = None, positive: Label | None = Non
     """
     values = target.drop_nulls()
     place = f"target {target.name}"
-    refuse_hopeless(values, place)
+    refuse_hopeless(values, kind, place)
     regression, why = is_regression(values, kind)
     if regression:
         refuse_positive(positive, "regression", place)
@@ -46,10 +45,11 @@ def aim(target: pl.Series, kind: str | None = None, positive: Label | None = Non
     return Aim("binary", why, classes, named)
 
 
-def refuse_hopeless(values: pl.Series, place: str) -> None:
+def refuse_hopeless(values: pl.Series, kind: str | None, place: str) -> None:
     """Raise BadInput when there is nothing to tell apart."""
     if values.is_empty():
-        raise BadInput(EMPTY, where=place, remedy="Name a column with values as the target.")
+        lacks = f"no row has a target that reads as a {kind}" if kind else "every row lacks a target"
+        raise BadInput(lacks, where=place, remedy="Name a column with values as the target.")
     if isinstance(values.dtype, pl.Datetime):
         raise BadInput(
             "a date is no target",
@@ -73,10 +73,9 @@ def is_regression(values: pl.Series, kind: str | None) -> tuple[bool, str]:
         return False, f"{'true or false' if values.dtype == pl.Boolean else 'text'} with {count} labels"
     if not is_whole(values):
         return True, f"numbers with fractions, {count} distinct"
-    bound = f"{MOST_WHOLE_CLASSES}"
     if count > MOST_WHOLE_CLASSES:
-        return True, f"whole numbers, {count} distinct, more than {bound}"
-    return False, f"whole numbers, {count} distinct, no more than {bound}"
+        return True, f"whole numbers, {count} distinct, more than {MOST_WHOLE_CLASSES}"
+    return False, f"whole numbers, {count} distinct, at most {MOST_WHOLE_CLASSES}"
 
 
 def is_whole(values: pl.Series) -> bool:

@@ -188,8 +188,10 @@ def listen(host: str, port: int, *, public: bool) -> socket.socket:
             remedy = "Give --token-file FILE, or stay on 127.0.0.1."
             raise BadRows("others can reach this address, so it needs a token", where=place, remedy=remedy)
         return socket.create_server(address[:2], family=family, backlog=2048)
-    except OSError as error:
-        raise BadRows(f"cannot listen ({error.strerror})", where=place, remedy="Try --port 0.") from None
+    except (OSError, OverflowError) as error:
+        reason = str(getattr(error, "strerror", error)).partition(" (")[0]
+        remedy = "Give another --host or --port; --port 0 picks a free one."
+        raise BadRows(f"cannot listen ({reason})", where=place, remedy=remedy) from None
 
 
 def url(listening: socket.socket) -> str:

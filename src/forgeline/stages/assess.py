@@ -42,39 +42,31 @@ def assess(
 ) -> records.Assessment:
     """The sealed split, every check's findings, and the numbers of the data's quality.
 
-    Errors: BadInput when the split, a protected column or a check names what is not there, or nothing is left to
-    learn from.
+    Errors: BadInput when the split, a protected column or a check names what is not there, or when nothing is
+    left to learn from.
     """
     facts = snapshot.facts
     frame = work.frame(facts.digest)
     side_N = seal(split, facts, frame)
     view = look(ask, facts, frame, side_N, work)
     target = frame[facts.target].filter(side_N == sealing.TRAIN) if facts.target else None
-    train_rows = int((side_N == sealing.TRAIN).sum())
-    test_rows = facts.test_rows if split.file else int((side_N == sealing.TEST).sum())
     names, found = run_checks(ask, view, target, work)
-    found = sorted([*snapshot.findings, *found, *unused(ask, [*snapshot.findings, *found])], key=rank)
+    found = [*snapshot.findings, *found]
+    found = sorted([*found, *unused(ask, found)], key=rank)
     outcomes = {} if target is None else groups.outcomes(target, facts.positive, facts.classes)
     impacts = groups.impacts(view.train, ask.protected, outcomes) if outcomes else []
     return records.Assessment(
         facts=records.AssessmentFacts(
             split=work.put(npy(side_N), "split.npy"),
-            split_how=split_how(split, facts),
-            train_rows=train_rows,
-            test_rows=test_rows,
+            **sides(split, facts, side_N),
             **sealed(split, facts, side_N),
-            group="" if kind_of(split.by, facts) == "date" else split.by,
-            time=split.by if kind_of(split.by, facts) == "date" else "",
             protected=ask.protected,
             checks=names,
             accepted=accepted(ask, found),
         ),
         numbers=quality(view, found)
         | counts(ask, refine, found)
-        | {
-            "rows.train": Number(value=train_rows, unit="rows"),
-            "rows.test": Number(value=test_rows, unit="rows"),
-        }
+        | row_counts(split, facts, side_N)
         | ratios(impacts),
         findings=found,
         tables=[columns_table(view), *(rates_table(impact) for impact in impacts)],
@@ -125,6 +117,18 @@ def features(facts: records.SnapshotFacts) -> list[str]:
 def kind_of(name: str, facts: records.SnapshotFacts) -> str:
     """A column's kind; empty for no column."""
     return next((column.kind for column in facts.columns if column.name == name), "")
+
+
+def sides(split: spec.Split, facts: records.SnapshotFacts, side_N: np.ndarray) -> dict[str, Any]:
+    """How rows were sealed, by which column, and how many there are on each side."""
+    by_time = kind_of(split.by, facts) == "date"
+    return {
+        "split_how": split_how(split, facts),
+        "train_rows": int((side_N == sealing.TRAIN).sum()),
+        "test_rows": facts.test_rows if split.file else int((side_N == sealing.TEST).sum()),
+        "group": "" if by_time else split.by,
+        "time": split.by if by_time else "",
+    }
 
 
 def split_how(split: spec.Split, facts: records.SnapshotFacts) -> str:
@@ -218,7 +222,7 @@ def rank(finding: Finding) -> tuple[int, str, list[str]]:
 
 
 def covers(accept: spec.Accept, finding: Finding) -> bool:
-    """Whether someone has signed for a finding: for its code and, where columns are named, for all of its own."""
+    """Whether someone has signed for a finding: its code and, where columns are named, all of its columns."""
     return accept.code == finding.code and (not accept.columns or set(finding.columns) <= set(accept.columns))
 
 
@@ -252,8 +256,8 @@ def unused(ask: spec.Assess, found: list[Finding]) -> list[Finding]:
 def quality(view: View, found: list[Finding]) -> dict[str, Number]:
     """Completeness and consistency, as shares of the cells of every row's features, with Wilson intervals.
 
-    Completeness: cells that are not missing. Consistency: the share of rows that repeat no earlier one, times the
-    share of columns that vary, times the share of cells that are finite and of their column's type.
+    Completeness: cells that are not missing. Consistency: the share of rows that repeat no earlier one, times
+    that of columns that vary, times that of cells that are finite and of their column's kind.
     """
     rows, columns = view.all.height, max(view.all.width, 1)
     cells = rows * columns
@@ -270,6 +274,12 @@ def quality(view: View, found: list[Finding]) -> dict[str, Number]:
     }
 
 
+def row_counts(split: spec.Split, facts: records.SnapshotFacts, side_N: np.ndarray) -> dict[str, Number]:
+    """`rows.train` and `rows.test`."""
+    there = sides(split, facts, side_N)
+    return {f"rows.{side}": Number(value=there[f"{side}_rows"], unit="rows") for side in ("train", "test")}
+
+
 def share(part: float, cells: int) -> Number:
     """A share of cells with its interval."""
     low, high = stats.wilson(part, cells)
@@ -277,7 +287,7 @@ def share(part: float, cells: int) -> Number:
 
 
 def counts(ask: spec.Assess, refine: spec.Refine, found: list[Finding]) -> dict[str, Number]:
-    """Findings by severity. Blocking ones that someone accepted, or whose fix will be applied, do not count."""
+    """Findings by severity; blocking ones that are accepted, or whose fix is asked for, do not count."""
     named = refine.apply if isinstance(refine.apply, list) else []
     open_blocks = [
         finding

@@ -66,13 +66,17 @@ def compress(
 # ---------------------------------------------------------------- choosing
 
 
-def frontier(training: records.Training, plan: records.Plan, data: models.Data, work: Workspace) -> list[Option]:
+def frontier(
+    training: records.Training, plan: records.Plan, data: models.Data, work: Workspace
+) -> list[Option]:
     """The whole ensemble, then one member fewer at a time: the one whose bytes and operations cost least score."""
     metric = catalog.load("metrics", training.facts.metric)
     sign = -1.0 if metric.higher_is_better else 1.0
     picked = models.sample(len(data.y_N))
     flops = {each.name: each.cost.flops_per_row for each in plan.facts.candidates}
-    whole = {member.candidate: models.out_of_fold(member, data, work)[picked] for member in training.facts.members}
+    whole = {
+        member.candidate: models.out_of_fold(member, data, work)[picked] for member in training.facts.members
+    }
 
     def option(members: list[Member], base: float | None) -> tuple[Option, float]:
         total = sum(member.weight for member in members)
@@ -82,7 +86,13 @@ def frontier(training: records.Training, plan: records.Plan, data: models.Data, 
         calibration = training.facts.calibration if same else models.calibrate(p_NK, data, picked)
         value = sign * models.score(metric, models.calibrated(p_NK, calibration), data, picked)
         loss = 0.0 if base is None else (value - base) / max(abs(base), 1e-12)
-        return Option(members, calibration, loss, size_of(members), sum(flops[m.candidate] * len(m.units) for m in members)), value
+        return Option(
+            members,
+            calibration,
+            loss,
+            size_of(members),
+            sum(flops[m.candidate] * len(m.units) for m in members),
+        ), value
 
     first, base = option(training.facts.members, None)
     options = [first]
@@ -207,7 +217,11 @@ def record(
     full = options[0]
     dropped = [name for name in full.names if name not in chosen.names]
     p_NK = models.mean([models.out_of_fold(member, data, work) for member in chosen.members], chosen.members)
-    why = f"{len(dropped)} of {len(full.members)} members dropped" if dropped else "no member could go within the loss allowed"
+    why = (
+        f"{len(dropped)} of {len(full.members)} members dropped"
+        if dropped
+        else "no member could go within the loss allowed"
+    )
     quick, slow = latency["chosen"], latency["full"]
     return records.Compression(
         facts=records.CompressionFacts(
@@ -246,4 +260,6 @@ def table(options: list[Option], chosen: Option) -> Table:
         [", ".join(each.names), each.size_bytes, each.flops, each.loss, each is chosen] for each in options
     ]
     columns = ["members", "bytes", "FLOPs per row", "relative loss", "chosen"]
-    return Table(title="Ensembles along size", columns=columns, rows=rows, note="loss on out-of-fold predictions")
+    return Table(
+        title="Ensembles along size", columns=columns, rows=rows, note="loss on out-of-fold predictions"
+    )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from forgeline.engine.seeds import Seed
     from forgeline.workspace import Workspace
 
-OVERFIT_ROWS = 20_000
+OVERFIT_ROWS = 5_000
 """Training rows that the shipped model is asked about again, for the overfitting gap."""
 BINS = 10
 
@@ -63,15 +61,17 @@ def evaluate(
     names = [name for name in catalog.names("metrics") if data.task in catalog.load("metrics", name).tasks]
     cv = cross_validation(ask, snapshot, refinement, compression, data, work)
     numbers = scores(cv, names, seed)
-    numbers |= baselines("cv", cv, models_beside(training, data, work), names, seed)
+    numbers |= baselines(cv, models_beside(training, data, work), names, plan.facts.metric, seed)
     test, beside, reads = sealed(ask, snapshot, assessment, refinement, training, compression, data, work)
+    metric = plan.facts.metric
     if test is None:
-        why = assessment.facts.test_why
+        why = assessment.facts.test_why or "the time budget ended before the test rows were answered"
         numbers |= {f"test.{name}": Number(value=None, why=why) for name in names}
     else:
-        numbers |= scores(test, names, seed) | baselines("test", test, beside, names, seed)
+        numbers |= scores(test, names, seed) | baselines(test, beside, names, metric, seed)
+    if reads:
         numbers["test.reads"] = Number(value=reads, unit="reads", measured=True)
-    numbers |= overfit(plan.facts.metric, cv, snapshot, refinement, compression, data, work)
+    numbers |= overfit(metric, cv, beside.get("train"), data)
     exam = test or cv
     fairness, fairness_tables = fair(exam, assessment, snapshot, seed)
     return records.Evaluation(
@@ -118,44 +118,55 @@ def sealed(
     data: models.Data,
     work: Workspace,
 ) -> tuple[Exam | None, dict[str, np.ndarray], int]:
-    """The test rows as the shipped graph answers them; the models beside it; how often these rows were read."""
+    """The test rows as the shipped graph answers them; the models beside it; how often these rows were read.
+
+    `train` beside it are answers on a sample of the training rows, for the overfitting gap.
+    """
+    facts = compression.facts
+    files = {ref.name: ref for ref in refinement.facts.table}
+    picked = work.array(files["ids.npy"])[overfit_rows(data)]
+    shipped = work.get(facts.model)
+    beside = models.ask_all(
+        [models.Question("train", shipped, picked)], facts.signature, snapshot.facts.digest, work
+    )
     digest = assessment.facts.test_digest
     if digest is None:
-        return None, {}, 0
+        return None, beside, 0
     key = hashlib.sha256(f"{compression.digest} {ask.threshold}".encode()).hexdigest()
     reads = work.store.count_read(digest, key)
-    if snapshot.facts.test_digest:
-        import polars as pl
-
-        frame = work.frame(snapshot.facts.test_digest).filter(pl.col(snapshot.facts.target).is_not_null())
-    else:
-        frame = work.frame(snapshot.facts.digest)[np.flatnonzero(work.array(assessment.facts.split) == 1)]
-    signature = work.get(compression.facts.signature)
-    beside = {"full": ask_model(work.get(compression.facts.full), signature, frame)}
+    home, rows_N = test_rows(snapshot, assessment, work)
+    questions = [models.Question("shipped", shipped, rows_N)]
     linear = linear_baseline(training)
     if linear:
         none = records.Calibration(method="none")
-        beside["baseline.linear"] = ask_model(models.draw([linear], none, refinement, work), signature, frame)
-    p_NK = ask_model(work.get(compression.facts.model), signature, frame)
+        questions += [models.Question("baseline.linear", models.draw([linear], none, refinement, work), rows_N)]
+    if facts.full.digest != facts.model.digest:
+        questions += [models.Question("full", work.get(facts.full), rows_N)]
+    answers = models.ask_all(questions, facts.signature, home, work)
+    p_NK = answers.pop("shipped", None)
+    if p_NK is None:
+        return None, beside, reads
+    frame = work.frame(home)[rows_N]
     y_N, weight_N = models.target_of(frame, snapshot), models.weights_of(frame, snapshot)
-    beside["baseline.majority"] = majority(data, len(y_N))
+    beside |= {"full": p_NK} if facts.full.digest == facts.model.digest else {}
+    beside |= answers | {"baseline.majority": majority(data, len(y_N))}
     return Exam("test", y_N, p_NK, weight_N, frame, ask.threshold), beside, reads
 
 
-def ask_model(model: bytes, signature: bytes, frame: pl.DataFrame) -> np.ndarray:
-    """float64 [N, K] answers of an ONNX model through the reader that ships with it."""
-    from forgeline.serving.reader import Reader
+def test_rows(
+    snapshot: records.Snapshot, assessment: records.Assessment, work: Workspace
+) -> tuple[str, np.ndarray]:
+    """(digest of the snapshot that holds the sealed rows, their numbers in it)."""
+    facts = snapshot.facts
+    if facts.test_digest:
+        labelled = work.frame(facts.test_digest)[facts.target].is_not_null().to_numpy()
+        return facts.test_digest, np.flatnonzero(labelled)
+    return facts.digest, np.flatnonzero(work.array(assessment.facts.split) == 1)
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        files = {"model.onnx": model, "signature.json": signature}
-        sums = [f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in files.items()]
-        for file, content in [*files.items(), ("SHA256SUMS", "".join(sums).encode())]:
-            (folder / file).write_bytes(content)
-        answers = Reader(folder).predict(models.cells(frame))
-    if answers.probabilities is not None:
-        return answers.probabilities.astype(np.float64)
-    return np.asarray(answers.values, dtype=np.float64).reshape(-1, 1)
+
+def overfit_rows(data: models.Data) -> np.ndarray:
+    """An even sample of the training rows."""
+    return np.linspace(0, len(data.y_N) - 1, min(OVERFIT_ROWS, len(data.y_N))).astype(int)
 
 
 def linear_baseline(training: records.Training) -> Member | None:
@@ -177,7 +188,10 @@ def majority(data: models.Data, rows: int) -> np.ndarray:
 def models_beside(training: records.Training, data: models.Data, work: Workspace) -> dict[str, np.ndarray]:
     """Out-of-fold predictions of the baselines and of the uncompressed ensemble."""
     linear = linear_baseline(training)
-    beside = {"full": work.array(training.facts.predictions), "baseline.majority": majority(data, len(data.y_N))}
+    beside = {
+        "full": work.array(training.facts.predictions),
+        "baseline.majority": majority(data, len(data.y_N)),
+    }
     return beside | ({"baseline.linear": models.out_of_fold(linear, data, work)} if linear else {})
 
 
@@ -197,44 +211,42 @@ def scores(exam: Exam, names: Sequence[str], seed: Seed) -> dict[str, Number]:
 
 
 def baselines(
-    prefix: str, exam: Exam, beside: dict[str, np.ndarray], names: Sequence[str], seed: Seed
+    exam: Exam, beside: dict[str, np.ndarray], names: Sequence[str], metric_name: str, seed: Seed
 ) -> dict[str, Number]:
-    """The models beside the shipped one, and its lead over each with a paired interval."""
-    found = {}
-    if "baseline.linear" not in beside:
-        why = "no linear candidate finished its folds"
-        found |= {f"{prefix}.baseline.linear.{name}": Number(value=None, why=why) for name in names}
-    for other, p_NK in sorted(beside.items()):
+    """The models beside the shipped one; in the metric of selection its lead over each, with a paired interval."""
+    found: dict[str, Number] = {}
+    for other in ("full", "baseline.linear", "baseline.majority"):
+        if other not in beside:
+            why = "no such model, or the time budget ended first"
+            found |= {f"{exam.name}.{other}.{name}": Number(value=None, why=why) for name in names}
+            continue
         for name in names:
-            metric = catalog.load("metrics", name)
-            value = float(metric.score(exam.y_N, p_NK, exam.weight_N))
-            found[f"{prefix}.{other}.{name}"] = scored(value, None, len(exam.y_N))
-            sign = 1.0 if metric.higher_is_better else -1.0
-            lead, low, high = stats.paired_difference(
-                metric.score, exam.y_N, exam.p_NK, p_NK, exam.weight_N, seed.child(prefix, other, name)
-            )
-            ends = (low, high) if sign > 0 else (-high, -low)
-            found[f"{prefix}.lead.{other.removeprefix('baseline.')}.{name}"] = scored(sign * lead, ends, len(exam.y_N))
+            value = float(catalog.load("metrics", name).score(exam.y_N, beside[other], exam.weight_N))
+            found[f"{exam.name}.{other}.{name}"] = scored(value, None, len(exam.y_N))
+        lead = f"{exam.name}.lead.{other.removeprefix('baseline.')}.{metric_name}"
+        found[lead] = lead_over(exam, beside[other], metric_name, seed.child(exam.name, other))
     return found
 
 
-def overfit(
-    name: str,
-    cv: Exam,
-    snapshot: records.Snapshot,
-    refinement: records.Refinement,
-    compression: records.Compression,
-    data: models.Data,
-    work: Workspace,
-) -> dict[str, Number]:
+def lead_over(exam: Exam, other_NK: np.ndarray, name: str, seed: Seed) -> Number:
+    """How much better than another model on the same rows; positive is better, whatever the metric's direction."""
+    metric = catalog.load("metrics", name)
+    lead, low, high = stats.paired_difference(metric.score, exam.y_N, exam.p_NK, other_NK, exam.weight_N, seed)
+    if metric.higher_is_better:
+        return scored(lead, (low, high), len(exam.y_N))
+    return scored(-lead, (-high, -low), len(exam.y_N))
+
+
+def overfit(name: str, cv: Exam, seen_NK: np.ndarray | None, data: models.Data) -> dict[str, Number]:
     """`gap.<metric>`: how much better the shipped model looks on rows it was trained on than out of fold."""
-    picked = np.linspace(0, len(data.y_N) - 1, min(OVERFIT_ROWS, len(data.y_N))).astype(int)
-    seen = ask_model(work.get(compression.facts.model), work.get(compression.facts.signature), cv.frame[picked])
+    if seen_NK is None:
+        return {f"gap.{name}": Number(value=None, why="the time budget ended first")}
+    picked = overfit_rows(data)
     metric = catalog.load("metrics", name)
     sign = 1.0 if metric.higher_is_better else -1.0
-    inside, outside = (models.score(metric, p_NK, data, picked) for p_NK in (seen, cv.p_NK[picked]))
+    inside, outside = (models.score(metric, p_NK, data, picked) for p_NK in (seen_NK, cv.p_NK[picked]))
     return {
-        f"train.{name}": scored(inside, None, len(picked)),
+        f"seen.{name}": scored(inside, None, len(picked)),
         f"gap.{name}": scored(sign * (inside - outside), None, len(picked)),
     }
 
@@ -262,7 +274,9 @@ def fair(
     tables = []
     for attribute in assessment.facts.protected:
         if attribute not in exam.frame.columns:
-            numbers[f"fairness.{attribute}.demographic_parity_ratio"] = Number(value=None, why="the test rows lack it")
+            numbers[f"fairness.{attribute}.demographic_parity_ratio"] = Number(
+                value=None, why="the test rows lack it"
+            )
             continue
         values = exam.frame[attribute]
         label_N = groups.label(values, groups.quartiles(values)).to_numpy()
@@ -322,13 +336,21 @@ def group_table(
         if classes == 2:
             chosen = exam.answers()[here] == 1
             positive = y_N == 1
-            cells = [positive.mean(), chosen.mean(), share(chosen & positive, positive), share(chosen & ~positive, ~positive)]
+            cells = [
+                positive.mean(),
+                chosen.mean(),
+                share(chosen & positive, positive),
+                share(chosen & ~positive, ~positive),
+            ]
         elif classes > 2:
             cells = [(exam.answers()[here] == y_N).mean(), float(np.max(p_NK, axis=1).mean())]
         else:
             cells = [p_NK[:, 0].mean() - y_N.mean(), float(np.sqrt(np.mean((p_NK[:, 0] - y_N) ** 2)))]
         rows.append([name, len(here), *(None if cell is None else float(cell) for cell in cells)])
-    heads = {2: ["base rate", "selection rate", "true positive rate", "false positive rate"], 1: ["bias", "rmse"]}
+    heads = {
+        2: ["base rate", "selection rate", "true positive rate", "false positive rate"],
+        1: ["bias", "rmse"],
+    }
     columns = [attribute, "rows", *heads.get(classes, ["accuracy", "mean confidence"])]
     note = f"groups with fewer than {groups.LEAST_ROWS} rows are not judged"
     return Table(title=f"By {attribute} ({exam.name})", columns=columns, rows=rows, note=note)
@@ -371,7 +393,16 @@ def calibration_curve(exam: Exam) -> Curve:
         low.append(float(ends[0]))
         high.append(float(ends[1]))
     labels = ("predicted", "observed")
-    return Curve(title=f"Calibration ({exam.name})", x=x, y=y, low=low, high=high, against=x, x_label=labels[0], y_label=labels[1])
+    return Curve(
+        title=f"Calibration ({exam.name})",
+        x=x,
+        y=y,
+        low=low,
+        high=high,
+        against=x,
+        x_label=labels[0],
+        y_label=labels[1],
+    )
 
 
 def calibration_error(exam: Exam) -> dict[str, Number]:
@@ -388,8 +419,12 @@ def confusion(exam: Exam, refinement: records.Refinement) -> list[Table]:
     classes = [str(label) for label in refinement.facts.classes]
     if not classes or len(classes) > 20:
         return []
-    cells = np.bincount(exam.y_N * len(classes) + exam.answers(), minlength=len(classes) ** 2).reshape(len(classes), -1)
-    rows: list[list[str | float | int | bool | None]] = [[name, *map(int, line)] for name, line in zip(classes, cells)]
+    cells = np.bincount(exam.y_N * len(classes) + exam.answers(), minlength=len(classes) ** 2).reshape(
+        len(classes), -1
+    )
+    rows: list[list[str | float | int | bool | None]] = [
+        [name, *map(int, line)] for name, line in zip(classes, cells)
+    ]
     note = f"threshold {exam.threshold:g}" if len(classes) == 2 else ""
     return [Table(title=f"Confusion ({exam.name})", columns=["truth", *classes], rows=rows, note=note)]
 
@@ -400,5 +435,8 @@ def answers_histogram(exam: Exam) -> Histogram:
     counts, edges = np.histogram(predicted_N, bins=20)
     label = "predicted value" if exam.p_NK.shape[1] == 1 else "predicted probability"
     return Histogram(
-        title=f"Predictions ({exam.name})", counts=[float(c) for c in counts], edges=[float(e) for e in edges], x_label=label
+        title=f"Predictions ({exam.name})",
+        counts=[float(c) for c in counts],
+        edges=[float(e) for e in edges],
+        x_label=label,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from forgeline import catalog, kinds, records, spec
 from forgeline.errors import BadInput
-from forgeline.records import Candidate, Cost, Number, Table
+from forgeline.records import Candidate, Number, Table
 
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
@@ -32,7 +32,9 @@ def plan(
     folds = refinement.facts.fold_count
     priced = candidates(train, shape, work)
     if not priced:
-        raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
+        raise BadInput(
+            "no family can learn this task", where="[train] families", known=catalog.names("families")
+        )
     judged = judge(priced, folds, budget, work)
     higher = bool(catalog.load("metrics", metric).higher_is_better)
     fitting = [each for each in judged if each.fits]
@@ -59,7 +61,9 @@ def metric_for(asked: str, task: kinds.Task) -> str:
     name = asked or DEFAULT_METRIC[task]
     suiting = [each for each in catalog.names("metrics") if task in catalog.load("metrics", each).tasks]
     if name not in suiting:
-        raise BadInput(f"metric {name} does not score a {task} task", where="[plan] metric", asked=name, known=suiting)
+        raise BadInput(
+            f"metric {name} does not score a {task} task", where="[plan] metric", asked=name, known=suiting
+        )
     return name
 
 
@@ -73,20 +77,39 @@ def shape_of(snapshot: records.Snapshot, refinement: records.Refinement) -> kind
 
 
 def candidates(train: spec.Train, shape: kinds.Shape, work: Workspace) -> list[Candidate]:
-    """The families' points taken in turns: every default, cheapest first, then every second point, …"""
-    rounds: list[list[Candidate]] = []
-    for name, options in families(train):
-        module = catalog.load("families", name)
-        points = [options] if options else list(module.space(shape).points)
-        for turn, setting in enumerate(points):
-            if turn == len(rounds):
-                rounds.append([])
-            cost: Cost = module.cost(shape, setting)
-            rounds[turn].append(
-                Candidate(name=f"{name}-{turn + 1}", family=name, setting=setting, cost=cost, fits=True, why="")
-            )
-    ordered = [each for turn in rounds for each in sorted(turn, key=lambda each: (each.cost.work, each.name))]
-    return ordered[:MOST_CANDIDATES]
+    """The families' points, in order: next is always the family that would then have spent least work in all."""
+    waiting = {name: points_of(name, options, shape) for name, options in families(train)}
+    spent = dict.fromkeys(waiting, 0.0)
+    ordered: list[Candidate] = []
+    while any(waiting.values()) and len(ordered) < MOST_CANDIDATES:
+        name = min(
+            (each for each in waiting if waiting[each]),
+            key=lambda each: spent[each] + waiting[each][0].cost.work,
+        )
+        ordered.append(waiting[name].pop(0))
+        spent[name] += ordered[-1].cost.work
+    return ordered
+
+
+def points_of(name: str, options: dict[str, Any], shape: kinds.Shape) -> list[Candidate]:
+    """A family's settings with their prices: those of its own space, or the one that was asked for."""
+    module = catalog.load("families", name)
+    default = module.space(shape).points[0]
+    points = [default | options] if options else list(module.space(shape).points)
+    for key in options:
+        if key not in default:
+            raise BadInput(f"{name} has no setting {key}", where="[train] families", asked=key, known=default)
+    return [
+        Candidate(
+            name=f"{name}-{place + 1}",
+            family=name,
+            setting=setting,
+            cost=module.cost(shape, setting),
+            fits=True,
+            why="",
+        )
+        for place, setting in enumerate(points)
+    ]
 
 
 def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
@@ -97,7 +120,9 @@ def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
     for each in train.families:
         part = {"use": each} if isinstance(each, str) else each
         if "use" not in part:
-            raise BadInput("a family is named by `use`", where="[train] families", known=catalog.names("families"))
+            raise BadInput(
+                "a family is named by `use`", where="[train] families", known=catalog.names("families")
+            )
         catalog.load("families", part["use"])
         found.append((part["use"], {key: value for key, value in part.items() if key != "use"}))
     return found
@@ -112,7 +137,9 @@ def judge(priced: list[Candidate], folds: int, budget: spec.Budget, work: Worksp
     for each in priced:
         need = each.cost.work * folds
         if each.cost.memory_bytes > memory:
-            judged.append(decided(each, False, f"needs {each.cost.memory_bytes / 1e9:.2f} GB of {memory / 1e9:.2f} GB"))
+            judged.append(
+                decided(each, False, f"needs {each.cost.memory_bytes / 1e9:.2f} GB of {memory / 1e9:.2f} GB")
+            )
         elif limit is None:
             judged.append(decided(each, True, "as far as the clock allows, in this order"))
         elif spent + need <= limit:
@@ -155,4 +182,6 @@ def table(judged: list[Candidate], folds: int) -> Table:
         *("candidate", "setting", "work units", "core seconds", "memory bytes", "model bytes", "FLOPs per row"),
         *("fits", "why"),
     ]
-    return Table(title="Candidates", columns=columns, rows=rows, note=f"predicted, for all {folds} folds together")
+    return Table(
+        title="Candidates", columns=columns, rows=rows, note=f"predicted, for all {folds} folds together"
+    )

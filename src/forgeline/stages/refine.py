@@ -13,7 +13,7 @@ from forgeline import models, records, spec
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode, information, split
 from forgeline.errors import BadInput, choices
-from forgeline.records import Finding, Input, Number, Step, Table
+from forgeline.records import Finding, Input, Kind, Number, Step, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,14 +37,16 @@ class Sheet:
     """Snapshot row of each training row."""
     dropped: dict[str, str] = field(default_factory=dict)
     markers: dict[str, list[str]] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, Kind] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
-    def did(self, verb: str, columns: Sequence[str], says: str, rows: str = "none", ids: np.ndarray | None = None) -> None:
+    def did(
+        self, verb: str, columns: Sequence[str], says: str, rows: str = "none", ids: np.ndarray | None = None
+    ) -> None:
         """Note a step and the rows it saw."""
         count = 0 if ids is None else len(ids)
-        digest = "" if ids is None else hashlib.sha256(np.ascontiguousarray(ids, dtype=np.int64)).hexdigest()
+        digest = "" if ids is None else hashlib.sha256(ids.astype(np.int64).tobytes()).hexdigest()
         self.steps.append(
             Step(verb=verb, columns=list(columns), says=says, rows=rows, row_count=count, row_digest=digest)
         )
@@ -65,7 +67,11 @@ def refine(
     leave_out(sheet, ask, snapshot, assessment)
     apply_fixes(sheet, ask, assessment, work)
     y_N, weight_N = models.target_of(sheet.frame, snapshot), models.weights_of(sheet.frame, snapshot)
-    inputs = [column for column in facts.columns if column.name in sheet.frame.columns and column.name not in sheet.dropped]
+    inputs = [
+        column
+        for column in facts.columns
+        if column.name in sheet.frame.columns and column.name not in sheet.dropped
+    ]
     arrays = tables.from_frame(sheet.frame, [(each.name, sheet.kinds[each.name]) for each in inputs])
     fold_N = folds_of(sheet.frame, y_N, [each.name for each in inputs], snapshot, assessment)
     recipes, decision = fit_recipes(sheet, arrays, y_N, fold_N, snapshot, work)
@@ -75,10 +81,16 @@ def refine(
 # ---------------------------------------------------------------- what is mended
 
 
-def leave_out(sheet: Sheet, ask: spec.Refine, snapshot: records.Snapshot, assessment: records.Assessment) -> None:
+def leave_out(
+    sheet: Sheet, ask: spec.Refine, snapshot: records.Snapshot, assessment: records.Assessment
+) -> None:
     """Columns that are no features, whatever is in them."""
     facts = snapshot.facts
-    reasons = {facts.target: "the target"} | {facts.weight: "the weight"} | dict.fromkeys(facts.keep, "kept beside the rows")
+    reasons = (
+        {facts.target: "the target"}
+        | {facts.weight: "the weight"}
+        | dict.fromkeys(facts.keep, "kept beside the rows")
+    )
     if not ask.use_protected:
         reasons |= dict.fromkeys(assessment.facts.protected, "protected, and use_protected is false")
     sheet.dropped |= {name: why for name, why in reasons.items() if name}
@@ -115,8 +127,8 @@ def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
     here = [name for name in fix.columns if name in sheet.frame.columns]
     if fix.do == "drop":
         sheet.dropped |= dict.fromkeys(here, f"{finding.code}: {finding.says}")
-    elif fix.do == "cast":
-        sheet.kinds |= dict.fromkeys(here, fix.to)
+    elif fix.do == "cast" and fix.to:
+        sheet.kinds |= {name: fix.to for name in here}
         sheet.frame = sheet.frame.with_columns(cast(sheet.frame[name], fix.to) for name in here)
     elif fix.do == "map":
         sheet.frame = sheet.frame.with_columns(pl.col(here).replace(fix.values))
@@ -129,7 +141,7 @@ def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
     sheet.did(fix.do, here, f"{finding.code}: {fix.says or finding.says}")
 
 
-def cast(series: pl.Series, kind: str) -> pl.Series:
+def cast(series: pl.Series, kind: Kind) -> pl.Series:
     """Read texts as numbers; what cannot be read is missing."""
     import polars as pl
 
@@ -194,7 +206,11 @@ def folds_of(
     if facts.time:
         return split.blocks(frame[facts.time].to_physical().fill_null(0).to_numpy(), count)
     keys = split.keys(frame, [facts.group] if facts.group else columns)
-    strata = y_N if snapshot.facts.task != "regression" else np.searchsorted(np.quantile(y_N, np.linspace(0, 1, 11)[1:-1]), y_N)
+    strata = (
+        y_N
+        if snapshot.facts.task != "regression"
+        else np.searchsorted(np.quantile(y_N, np.linspace(0, 1, 11)[1:-1]), y_N)
+    )
     return split.folds(keys, strata, count)
 
 
@@ -211,13 +227,18 @@ class Decision:
 
 
 def fit_recipes(
-    sheet: Sheet, arrays: Arrays, y_N: np.ndarray, fold_N: np.ndarray, snapshot: records.Snapshot, work: Workspace
+    sheet: Sheet,
+    arrays: Arrays,
+    y_N: np.ndarray,
+    fold_N: np.ndarray,
+    snapshot: records.Snapshot,
+    work: Workspace,
 ) -> tuple[list[Recipe], Decision]:
     """A recipe for each fold's training rows, then one for all; with the filter where it does no harm.
 
     Errors: BadInput when no column carries anything to learn from.
     """
-    task = snapshot.facts.task
+    task = str(snapshot.facts.task)
     everyone = np.arange(len(y_N))
     views = [(f"train fold {fold}", np.flatnonzero(fold_N != fold)) for fold in range(fold_N.max() + 1)]
     views += [("train", everyone)]
@@ -227,17 +248,29 @@ def fit_recipes(
         chosen = information.informative(arrays, rows_N, y_N[rows_N], task)
         plain.append(recipe)
         filtered.append(encode.fit(arrays, rows_N, chosen) if chosen else recipe)
-        sheet.did("impute and encode", recipe.columns, f"{len(recipe.features)} features", name, sheet.ids[rows_N])
+        sheet.did(
+            "impute and encode", recipe.columns, f"{len(recipe.features)} features", name, sheet.ids[rows_N]
+        )
     if not plain[-1].columns:
-        raise BadInput("no column varies, so there is nothing to learn from", remedy="Add columns that differ between rows.")
+        raise BadInput(
+            "no column varies, so there is nothing to learn from",
+            remedy="Add columns that differ between rows.",
+        )
     decision = judge_filter(plain, filtered, arrays, y_N, fold_N, task, work)
     recipes = filtered if decision.kept else plain
     for (name, rows_N), recipe in zip(views, recipes, strict=True):
         gone = [column for column in plain[-1].columns if column not in recipe.columns]
         sheet.did("filter by mutual information", gone, decision.why, name, sheet.ids[rows_N])
     silent = set(arrays.columns) - set(recipes[-1].columns)
-    reason = "no mutual information with the target" if decision.kept else "nothing in it varies often enough to learn from"
-    sheet.dropped |= {name: reason if name in plain[-1].columns else "nothing in it varies often enough to learn from" for name in sorted(silent)}
+    reason = (
+        "no mutual information with the target"
+        if decision.kept
+        else "nothing in it varies often enough to learn from"
+    )
+    sheet.dropped |= {
+        name: reason if name in plain[-1].columns else "nothing in it varies often enough to learn from"
+        for name in sorted(silent)
+    }
     return recipes, decision
 
 
@@ -258,7 +291,15 @@ def judge_filter(
     picked = np.linspace(0, len(y_N) - 1, min(most_rows, len(y_N))).astype(int)
     before, after = (
         [
-            quick_loss(recipes[fold], arrays, y_N, picked[fold_N[picked] != fold], picked[fold_N[picked] == fold], task, work)
+            quick_loss(
+                recipes[fold],
+                arrays,
+                y_N,
+                picked[fold_N[picked] != fold],
+                picked[fold_N[picked] == fold],
+                task,
+                work,
+            )
             for fold in range(fold_N.max() + 1)
         ]
         for recipes in (plain, filtered)
@@ -271,7 +312,13 @@ def judge_filter(
 
 
 def quick_loss(
-    recipe: Recipe, arrays: Arrays, y_N: np.ndarray, train_N: np.ndarray, held_N: np.ndarray, task: str | None, work: Workspace
+    recipe: Recipe,
+    arrays: Arrays,
+    y_N: np.ndarray,
+    train_N: np.ndarray,
+    held_N: np.ndarray,
+    task: str | None,
+    work: Workspace,
 ) -> float:
     """Held-out loss (log loss, or mean squared error in units of the variance) of a small boosted forest."""
     import lightgbm as lgb
@@ -294,7 +341,11 @@ def quick_loss(
     guess = np.asarray(model.predict(encode.transform(recipe, arrays, held_N), num_threads=1))
     if task == "regression":
         return float(np.mean((guess - y[held_N]) ** 2))
-    p_N = np.where(y[held_N] == 1, guess, 1 - guess) if task == "binary" else guess[np.arange(len(held_N)), y[held_N]]
+    p_N = (
+        np.where(y[held_N] == 1, guess, 1 - guess)
+        if task == "binary"
+        else guess[np.arange(len(held_N)), y[held_N]]
+    )
     return float(-np.mean(np.log(np.clip(p_N, 1e-15, 1))))
 
 
@@ -360,7 +411,9 @@ def steps_table(steps: list[Step]) -> Table:
 
 def dropped_table(dropped: dict[str, str]) -> Table:
     """Columns that are no inputs."""
-    return Table(title="Columns left out", columns=["column", "why"], rows=[[name, why] for name, why in dropped.items()])
+    return Table(
+        title="Columns left out", columns=["column", "why"], rows=[[name, why] for name, why in dropped.items()]
+    )
 
 
 def some(names: list[str], most: int = 8) -> str:

@@ -49,7 +49,9 @@ def release(
     done = [snapshot, assessment, refinement, plan, training, compression, evaluation]
     about = describe(name, licence, digest, done, work)
     files["forgeline.json"] = json.dumps(about, ensure_ascii=False, indent=1).encode()
-    files["README.md"] = card.write(about, assess, snapshot, assessment, refinement, compression, evaluation).encode()
+    files["README.md"] = card.write(
+        about, assess, snapshot, assessment, refinement, compression, evaluation
+    ).encode()
     sums = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     files["SHA256SUMS"] = "".join(f"{value}  {file}\n" for file, value in sums.items()).encode()
     place(files, work)
@@ -79,7 +81,10 @@ def place(files: dict[str, bytes], work: Workspace) -> None:
 
 
 def reference(
-    snapshot: records.Snapshot, refinement: records.Refinement, compression: records.Compression, work: Workspace
+    snapshot: records.Snapshot,
+    refinement: records.Refinement,
+    compression: records.Compression,
+    work: Workspace,
 ) -> bytes:
     """Sketches of the training rows that monitoring compares new data with; never rows."""
     rows = models.table(refinement, work)

@@ -233,8 +233,8 @@ def read_test(file: str, train: Table, ask: spec.Snapshot, aim: targets.Aim | No
         )
     raw = found.frame.select(name for name in train.frame.columns if name in found.frame.columns)
     frame, facts = tables.settle(raw, kinds_of(train.frame), ask.missing)
-    wide = [name for name in frame.columns if train.frame[name].dtype == pl.Float64]
-    frame = frame.with_columns(pl.col(wide).cast(pl.Float64))
+    floats = [name for name in frame.columns if train.frame[name].dtype == pl.Float64]
+    frame = frame.with_columns(pl.col(floats).cast(pl.Float64))
     if ask.target in frame.columns:
         check_labels(frame[ask.target], next(fact for fact in facts if fact.name == ask.target), aim, file)
         labelled = frame.filter(pl.col(ask.target).is_not_null())

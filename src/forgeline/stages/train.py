@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def train(
 ) -> records.Training:
     """The best ensemble the budget allows. Errors: BudgetSpent when no candidate finished all its folds."""
     data = models.data_of(snapshot, refinement, work)
-    units, lost = fit_units(refinement, plan, data, work)
+    units, lost = fit_units(snapshot, refinement, plan, data, work)
     tried = scored(complete(units, plan, refinement.facts.fold_count), plan, data, work)
     if not tried:
         raise BudgetSpent(nothing_finished(lost, budget))
@@ -56,14 +57,19 @@ def train(
 
 
 def fit_units(
-    refinement: records.Refinement, plan: records.Plan, data: Data, work: Workspace
+    snapshot: records.Snapshot, refinement: records.Refinement, plan: records.Plan, data: Data, work: Workspace
 ) -> tuple[dict[tuple[str, int], Unit], dict[str, str]]:
     """Finished units by (candidate, fold), and why the others were lost; what the work log has is not redone.
 
     The work order is candidate after candidate. Under a work budget all of it is done; under a time budget as
     much as the clock allows, and the log's `close` line says how much that was, which a replay follows.
     """
-    order = [(each.name, fold) for each in plan.facts.candidates if each.fits for fold in range(refinement.facts.fold_count)]
+    order = [
+        (each.name, fold)
+        for each in plan.facts.candidates
+        if each.fits
+        for fold in range(refinement.facts.fold_count)
+    ]
     closed = work.decided("close", stage="train")
     if closed:
         order = [(name, fold) for name, fold in closed["units"]]
@@ -72,7 +78,7 @@ def fit_units(
     lost: dict[str, str] = {}
     with work.progress("train", len(order)) as bar:
         bar.done = len(order) - len(missing)
-        for key, unit in run_units(missing, refinement, plan, data, lost, work):
+        for key, unit in run_units(missing, snapshot, refinement, plan, data, lost, work):
             done[key] = unit
             bar.step(key[0])
     finished = {key: done[key] for key in order if key in done}
@@ -94,6 +100,7 @@ def finished_units(work: Workspace) -> dict[tuple[str, int], Unit]:
 
 def run_units(
     order: Sequence[tuple[str, int]],
+    snapshot: records.Snapshot,
     refinement: records.Refinement,
     plan: records.Plan,
     data: Data,
@@ -102,18 +109,26 @@ def run_units(
 ) -> Iterator[tuple[tuple[str, int], Unit]]:
     """Fit units in workers and log each; those over their memory are tried again with fewer rows."""
     settings = {each.name: each for each in plan.facts.candidates}
-    jobs = [job(settings[name], fold, share_of(name, fold, work), refinement, data, work) for name, fold in order]
+    jobs = [
+        job(settings[name], fold, share_of(name, fold, work), refinement, data, work) for name, fold in order
+    ]
     while jobs:
         again = []
-        for outcome in work.workers.run(jobs, lambda: work.clock.remaining - closing_seconds(data, work)):
+        for outcome in work.workers.run(
+            jobs, lambda: work.clock.remaining - closing_seconds(snapshot, data, work)
+        ):
             arguments = outcome.job.arguments
             key = (arguments["candidate"], arguments["fold"])
             if outcome.value is not None:
                 unit = msgspec.convert(outcome.value["unit"], Unit)
-                work.note("unit", stage="train", unit=unit, seconds=round(outcome.seconds, 3), **timing(outcome))
+                work.note(
+                    "unit", stage="train", unit=unit, seconds=round(outcome.seconds, 3), **timing(outcome)
+                )
                 yield key, unit
             elif outcome.lost == "memory" and arguments["share"] / 2 >= SMALLEST_SHARE:
-                again.append(Job(outcome.job.name, outcome.job.call, arguments | {"share": arguments["share"] / 2}))
+                again.append(
+                    Job(outcome.job.name, outcome.job.call, arguments | {"share": arguments["share"] / 2})
+                )
             else:
                 lost[outcome.job.name] = outcome.lost
         jobs = again
@@ -121,7 +136,10 @@ def run_units(
 
 def timing(outcome: Outcome) -> dict[str, Any]:
     """What a unit measured on its way; never decides anything but when to stop."""
-    return {"peak_bytes": outcome.peak_bytes, "predict_seconds_per_row": outcome.value["predict_seconds_per_row"]}
+    return {
+        "peak_bytes": outcome.peak_bytes,
+        "predict_seconds_per_row": outcome.value["predict_seconds_per_row"],
+    }
 
 
 def share_of(candidate: str, fold: int, work: Workspace) -> float:
@@ -131,17 +149,21 @@ def share_of(candidate: str, fold: int, work: Workspace) -> float:
     return float(found[-1]) if found else 1.0
 
 
-def closing_seconds(data: Data, work: Workspace, *, fixed: float = 4.0, safety: float = 1.5) -> float:
-    """Seconds to keep for what comes after training, from what units measured: nothing without a time limit.
+def closing_seconds(
+    snapshot: records.Snapshot, data: Data, work: Workspace, *, fixed: float = 4.0, safety: float = 1.5
+) -> float:
+    """Seconds to keep for what comes after training, from what units measured; 0 without a time limit.
 
-    The later stages ask the ensemble about every training row of a sample and about every test row.
+    The later stages choose an ensemble, and ask it about every test row, twice, and about some training rows.
     """
     if work.clock.limit is None:
         return 0.0
-    rows = len(data.y_N) / 4 + models.SELECTION_ROWS
+    facts = snapshot.facts
+    rows = 2 * (facts.test_rows or facts.rows - facts.left_out - len(data.y_N)) + 5_000
     pace = sum(float(line["predict_seconds_per_row"]) for line in work.log.lines if line["do"] == "unit")
+    asked = rows * pace / work.workers.count
     selection = 12 * 25 * min(len(data.y_N), models.SELECTION_ROWS) * 2e-8 * data.outputs
-    return min(fixed + safety * (rows * pace + selection), 0.5 * work.clock.limit)
+    return min(fixed + safety * (asked + selection), 0.5 * work.clock.limit)
 
 
 def job(
@@ -182,8 +204,6 @@ def fit_unit(
     seed: tuple[int, tuple[str | int, ...]],
 ) -> dict[str, Any]:
     """In a worker: fit one candidate without one fold, predict that fold, check the graph, store both."""
-    import time
-
     store = Artefacts(Path(artefacts))
     files = {name: store.folder / digest for name, digest in table.items()}
     rows = tables.load(files)
@@ -194,7 +214,9 @@ def fit_unit(
     train_N, held_N = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
     own = Seed(*seed).child("train", candidate, fold)
     if share < 1:
-        train_N = np.sort(own.child("share").generator().choice(train_N, int(share * len(train_N)), replace=False))
+        train_N = np.sort(
+            own.child("share").generator().choice(train_N, int(share * len(train_N)), replace=False)
+        )
     y_train, present, center, scale = standardised(y_N[train_N], task)
     x_train = encode.transform(fitted_recipe, rows, train_N)
     shape = kinds.Shape(len(train_N), x_train.shape[1], task_of(task, present), len(present) or 1)
@@ -208,9 +230,7 @@ def fit_unit(
     graph.output(spread(graph, scores, present, outputs, task), "scores", "float", outputs)
     model = graph.model()
     scores_NK = spread_array(scores_NK, present, outputs, task)
-    began = time.perf_counter()
-    checked = check_graph(model, x_held, scores_NK)
-    pace = (time.perf_counter() - began) / max(checked, 1)
+    pace = check_graph(model, x_held, scores_NK)
     if task == "regression":
         scores_NK = scores_NK * scale + center
     data = tables.npy(scores_NK)
@@ -244,7 +264,9 @@ def spread(graph: Graph, scores: str, present: list[int], outputs: int, task: st
     """Scores with a zero column for each class that this fold's training rows lacked."""
     if task == "regression" or len(present) == outputs:
         return scores
-    zero = graph.add("Mul", graph.add("Gather", scores, graph.constant([0], np.int64), axis=1), graph.constant([[0.0]]))
+    zero = graph.add(
+        "Mul", graph.add("Gather", scores, graph.constant([0], np.int64), axis=1), graph.constant([[0.0]])
+    )
     places = [present.index(each) if each in present else len(present) for each in range(outputs)]
     both = graph.add("Concat", scores, zero, axis=1)
     return graph.add("Gather", both, graph.constant(places, np.int64), axis=1)
@@ -259,17 +281,20 @@ def spread_array(scores_NK: np.ndarray, present: list[int], outputs: int, task: 
     return wide_NK
 
 
-def check_graph(model: bytes, x_NF: np.ndarray, scores_NK: np.ndarray, *, most_rows: int = 4096) -> int:
-    """Compare the graph with the model on held-out rows; how many. Errors: ArithmeticError beyond TOLERANCE."""
+def check_graph(model: bytes, x_NF: np.ndarray, scores_NK: np.ndarray, *, most_rows: int = 4096) -> float:
+    """Compare the graph with the model on held-out rows; the graph's seconds a row. Errors: ArithmeticError."""
     x_NF, scores_NK = x_NF[:most_rows], scores_NK[:most_rows]
     if not len(x_NF):
-        return 0
+        return 0.0
+    session = models.open_session(model)
     given = x_NF if len(x_NF) > 1 else np.repeat(x_NF, 2, axis=0)
-    answers = models.open_session(model).run(None, {"x": given})[0][: len(x_NF)]
+    began = time.perf_counter()
+    answers = session.run(None, {"x": given})[0][: len(x_NF)]
+    seconds = time.perf_counter() - began
     worst = float(np.abs(answers - scores_NK).max())
     if not worst <= TOLERANCE:
         raise ArithmeticError(f"the graph differs from the model by {worst:.2e}")
-    return len(x_NF)
+    return seconds / len(x_NF)
 
 
 # ---------------------------------------------------------------- ensemble
@@ -330,7 +355,9 @@ def record(
     name = plan.facts.metric
     metric = catalog.load("metrics", name)
     value = float(metric.score(data.y_N, p_NK, data.weight_N))
-    interval = stats.bootstrap(metric.score, data.y_N, p_NK, data.weight_N, work.seed.child("train", "interval"))
+    interval = stats.bootstrap(
+        metric.score, data.y_N, p_NK, data.weight_N, work.seed.child("train", "interval")
+    )
     costs = {each.name: each.cost.work for each in plan.facts.candidates}
     spent = sum(costs[member.candidate] * len(member.units) for member in members)
     tried = {member.candidate for member in members}
@@ -380,4 +407,9 @@ def table(members: list[Member], metric: str, data: Data) -> Table:
         for member in members
     ]
     columns = ["candidate", metric, "weight", "bytes", "least share of rows"]
-    return Table(title="Candidates that finished", columns=columns, rows=rows, note=f"on {len(data.y_N)} out-of-fold rows")
+    return Table(
+        title="Candidates that finished",
+        columns=columns,
+        rows=rows,
+        note=f"on {len(data.y_N)} out-of-fold rows",
+    )

@@ -9,6 +9,7 @@ from forgeline.engine import combination
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
+LARGEST = 1e150
 PREFIX = 1000
 """Rows looked at first: they settle almost every column."""
 
@@ -32,19 +33,23 @@ def check(
     if len(target) - target.value_counts()["count"].max() < least_varied:  # type: ignore[operator]  # a count
         return
     found = set()
+    recurs = 2 * target.n_unique() <= len(target)
     for name in table.train.columns:
-        says = alone(table.train[name], target, tolerance)
+        says = alone(table.train[name], target, recurs, tolerance)
         if says:
             found.add(name)
             yield finding([name], says)
-    if target.dtype != pl.String:
+    if tame(target):
         rest = exact_numbers(table.train.drop(found))
         yield from together(rest, target, tolerance, most_columns)
 
 
-def alone(values: pl.Series, target: pl.Series, tolerance: float) -> str:
-    """How a column gives the target away by itself; empty when it does not."""
-    if recodes(values, target):
+def alone(values: pl.Series, target: pl.Series, recurs: bool, tolerance: float) -> str:
+    """How a column gives the target away by itself; empty when it does not.
+
+    Where the target's values do not recur, every column without repeats would be a recoding of it: none counts.
+    """
+    if recurs and recodes(values, target):
         return (
             f"{values.name} has one value for each value of {target.name}: it is {target.name} in other words"
         )
@@ -52,7 +57,7 @@ def alone(values: pl.Series, target: pl.Series, tolerance: float) -> str:
     if 2 * int(present.sum()) < len(values):
         return ""
     known, truth = values.filter(present), target.filter(present)
-    if values.null_count() and recodes(known, truth):
+    if recurs and values.null_count() and recodes(known, truth):
         return f"where {values.name} is known, it is {target.name} in other words"
     if affine(known, truth, tolerance):
         return f"{values.name} is {target.name} up to scale and offset"
@@ -60,35 +65,33 @@ def alone(values: pl.Series, target: pl.Series, tolerance: float) -> str:
 
 
 def recodes(values: pl.Series, target: pl.Series) -> bool:
-    """Whether values and target map one to one, null being a value; only where the target's values recur."""
+    """Whether values and target map one to one, null being a value."""
     for rows in (PREFIX, len(target)):
         a, b = values.head(rows).alias("a"), target.head(rows).alias("b")
         distinct = b.n_unique()
         if a.n_unique() != distinct or pl.DataFrame([a, b]).n_unique() != distinct:
             return False
-    return 1 < distinct <= len(target) / 2
+    return distinct > 1
 
 
 def affine(values: pl.Series, target: pl.Series, tolerance: float) -> bool:
     """Whether target = intercept + slope · values."""
-    if not numeric(values) or not numeric(target):
+    if not tame(values) or not tame(target):
         return False
     x_N1, y_N = values.cast(pl.Float64).to_numpy()[:, None], target.cast(pl.Float64).to_numpy()
-    return bool(np.isfinite(x_N1).all()) and all(
-        combination.fit(x_N1[:rows], y_N[:rows]).residual <= tolerance and np.ptp(x_N1[:rows]) > 0
-        for rows in (PREFIX, len(y_N))
-    )
+    return all(combination.fit(x_N1[:rows], y_N[:rows]).residual <= tolerance for rows in (PREFIX, len(y_N)))
 
 
-def numeric(values: pl.Series) -> bool:
-    """Whether the values are numbers or truth values."""
-    return values.dtype.is_numeric() or values.dtype == pl.Boolean
+def tame(values: pl.Series) -> bool:
+    """Whether the values are numbers, or true and false, that can be squared and summed; none missing."""
+    if not values.dtype.is_numeric() and values.dtype != pl.Boolean:
+        return False
+    return not values.null_count() and bool((values.cast(pl.Float64).abs() < LARGEST).all())
 
 
 def exact_numbers(frame: pl.DataFrame) -> pl.DataFrame:
     """The numeric columns without missing or infinite values, as float64."""
-    numbers = [values.cast(pl.Float64) for values in frame if numeric(values) and not values.null_count()]
-    return pl.DataFrame([values for values in numbers if values.is_finite().all()])
+    return pl.DataFrame([values.cast(pl.Float64) for values in frame if tame(values)])
 
 
 def together(frame: pl.DataFrame, target: pl.Series, tolerance: float, most: int) -> Iterator[Finding]:

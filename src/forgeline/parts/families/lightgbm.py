@@ -15,16 +15,15 @@ from forgeline.engine.seeds import Seed
 from forgeline.kinds import Setting, Shape, Space, TrainRows
 from forgeline.records import Cost
 
-
 NAMES = ("trees", "rate", "leaves", "columns", "rows", "least", "penalty")
 DEFAULT = (100, 0.1, 31, 1.0, 1.0, 20, 0.0)
 """LightGBM's own defaults."""
 SMALL = (
-    (300, 0.03, 7, 0.5, 0.8, 10, 1.0),
-    (200, 0.05, 15, 0.4, 0.8, 5, 1.0),
-    (500, 0.02, 4, 0.5, 0.8, 10, 0.0),
     (150, 0.05, 31, 0.7, 0.8, 5, 5.0),
-    (800, 0.03, 7, 0.3, 0.7, 5, 5.0),
+    (150, 0.03, 7, 0.5, 0.8, 10, 5.0),
+    (300, 0.05, 15, 0.5, 0.8, 5, 20.0),
+    (800, 0.03, 15, 0.5, 0.8, 5, 5.0),
+    (400, 0.03, 2, 0.5, 0.8, 5, 0.0),
 )
 MIDDLE = (
     (800, 0.03, 15, 0.4, 0.8, 10, 0.0),
@@ -46,8 +45,8 @@ LARGE = (
 def space(shape: Shape, *, small: int = 3_000, large: int = 200_000) -> Space:
     """LightGBM's defaults, then slower and more regular boosting, the most promising first.
 
-    MIDDLE is by test ROC AUC on UCI Adult beside the defaults (+.0019, …, +.0009) with two larger points for
-    regression. With many classes there are fewer, faster steps, because each step fits one tree a class.
+    SMALL: together the best of eleven by three-fold scores on a dozen public sets of 200 to 3,500 rows. MIDDLE: by
+    ROC AUC on UCI Adult beside the defaults (+.0019 to +.0009), with larger trees for regression. With many classes there are fewer, faster steps, because each step fits one tree a class.
     """
     points = SMALL if shape.rows < small else MIDDLE if shape.rows <= large else LARGE
     slower = (2 / max(shape.outputs, 2)) ** 0.5

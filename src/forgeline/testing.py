@@ -1,0 +1,284 @@
+"""Contract tests that parts outside this package can run too: `check_family(module)` in a test of one's own.
+
+`check_check` and `check_metric` do the same for the other kinds. Each raises AssertionError.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forgeline.kinds import Setting, Shape, Task, TrainRows, View
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from forgeline.records import Finding
+
+BATCHES = (1, 2, 3, 31, 64, 1000)
+"""Answers must be bit-equal whatever the batch; a batch of one is padded to two, as the readers do."""
+CLOSE = 1e-5
+"""Most difference between numpy and ONNX: of a probability, or in standard deviations of the target."""
+TASKS: tuple[tuple[Task, int], ...] = (("binary", 2), ("multiclass", 4), ("regression", 1))
+
+
+# ---------------------------------------------------------------- families
+
+
+def check_family(family: Any) -> None:
+    """Assert all that a model family promises, for each task and the first and last point of its space."""
+    for task, outputs in TASKS:
+        rows, held_NF = family_rows(task, outputs), family_rows(task, outputs, count=1003).x_NF
+        points = family.space(rows.shape).points
+        assert points, f"{task}: the space has no point"
+        for setting in (points[0], points[-1]):
+            says = f"{family.__name__} {task} {setting}"
+            check_cost(family, rows.shape, setting, says)
+            check_fit(family, rows, setting, held_NF, says)
+
+
+def family_rows(task: Task, outputs: int, *, count: int = 400, features: int = 8) -> TrainRows:
+    """Made-up rows: wide and shifted numbers, flags, a skewed target in standard units, rare classes."""
+    draw = np.random.default_rng([count, outputs])
+    x_NF = draw.normal(size=(count, features)).astype(np.float32)
+    signal_N = x_NF[:, 0] + 2 * x_NF[:, 1] * (x_NF[:, -1] > 0.5) + 0.5 * draw.normal(size=count)
+    x_NF[:, 0] *= 1e4
+    x_NF[:, 1] += 1e5
+    x_NF[:, features // 2 :] = x_NF[:, features // 2 :] > 0.5
+    shape = Shape(rows=count, features=features, task=task, outputs=outputs, flags=features - features // 2)
+    if task == "regression":
+        skewed_N = np.exp(0.7 * signal_N)
+        return TrainRows(x_NF, (skewed_N - skewed_N.mean()) / skewed_N.std(), None, shape)
+    edges = np.quantile(signal_N, np.linspace(0.6, 0.95, outputs - 1))
+    return TrainRows(x_NF, np.searchsorted(edges, signal_N).astype(np.int64), None, shape)
+
+
+def check_cost(family: Any, shape: Shape, setting: Setting, says: str) -> None:
+    """Every figure is positive, and none falls when the rows are ten times as many."""
+    small, large = family.cost(shape, setting), family.cost(replace(shape, rows=10 * shape.rows), setting)
+    for name in ("work", "seconds", "memory_bytes", "size_bytes", "flops_per_row"):
+        assert 0 < getattr(small, name) <= getattr(large, name), f"{says}: cost().{name}"
+    assert large.work > small.work, f"{says}: cost().work does not grow with the rows"
+
+
+def check_fit(family: Any, rows: TrainRows, setting: Setting, held_NF: np.ndarray, says: str) -> None:
+    """Two fits are equal; ONNX gives the same predictions, at every batch; weights count."""
+    fitted, again = fit_family(family, rows, setting), fit_family(family, rows, setting)
+    assert fitted[1] == again[1], f"{says}: two fits differ"
+    weight_N = np.random.default_rng(5).uniform(0.1, 3.0, len(rows.x_NF))
+    weighted = fit_family(family, replace(rows, weight_N=weight_N), setting)
+    assert weighted[1] != fitted[1], f"{says}: weights change nothing"
+    for predict, model in (fitted, weighted):
+        session = open_session(model)
+        whole_NK = answers(session, held_NF)
+        check_predictions(predict(held_NF), whole_NK, rows.shape, says)
+        for batch in BATCHES:
+            some = min(len(held_NF), 20 * batch + 1)
+            same = np.array_equal(answers(session, held_NF[:some], batch), whole_NK[:some])
+            assert same, f"{says}: answers in batches of {batch} differ"
+
+
+def fit_family(
+    family: Any, rows: TrainRows, setting: Setting
+) -> tuple[Callable[[np.ndarray], np.ndarray], bytes]:
+    """The predict verb of a fitted model, and its graph from `x` to `y` as ONNX bytes."""
+    from forgeline.engine.graph import Graph
+    from forgeline.engine.seeds import Seed
+
+    fitted = family.build(rows.shape, setting, Seed(0).child("contract")).fit(rows)
+    graph = Graph()
+    scores = fitted.graph(graph, graph.input("x", "float", rows.shape.features))
+    graph.output(scores, "y", "float", rows.shape.outputs)
+    return fitted.predict, graph.model()
+
+
+def open_session(model: bytes) -> Any:
+    """An onnxruntime session with one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def answers(session: Any, x_NF: np.ndarray, batch: int | None = None) -> np.ndarray:
+    """What a graph from `x` to `y` makes of the rows, `batch` at a time, one row alone taken twice."""
+    pieces = np.split(x_NF, range(batch, len(x_NF), batch)) if batch else [x_NF]
+    padded = [np.repeat(piece, 2, axis=0) if len(piece) == 1 else piece for piece in pieces]
+    given = [session.run(["y"], {"x": rows})[0][: len(piece)] for piece, rows in zip(pieces, padded, strict=True)]
+    return np.concatenate(given)
+
+
+def check_predictions(p_NK: np.ndarray, onnx_NK: np.ndarray, shape: Shape, says: str) -> None:
+    """float64 here, float32 there, within CLOSE of each other on every row; probabilities sum to 1."""
+    assert p_NK.dtype == np.float64, f"{says}: predict() gives {p_NK.dtype}"
+    assert onnx_NK.dtype == np.float32, f"{says}: the graph gives {onnx_NK.dtype}"
+    assert p_NK.shape == onnx_NK.shape == (len(p_NK), shape.outputs), (
+        f"{says}: shapes {p_NK.shape}, {onnx_NK.shape}"
+    )
+    assert np.abs(p_NK - onnx_NK).max() <= CLOSE, f"{says}: ONNX is off by {np.abs(p_NK - onnx_NK).max()}"
+    if shape.task != "regression":
+        assert p_NK.min() >= 0, f"{says}: a probability is negative"
+        assert np.abs(p_NK.sum(axis=1) - 1).max() <= 1e-9, f"{says}: probabilities do not sum to 1"
+        assert onnx_NK.min() >= 0, f"{says}: a probability of the graph is negative"
+        assert np.abs(onnx_NK.sum(axis=1) - 1).max() <= CLOSE, f"{says}: the graph's do not sum to 1"
+
+
+# ---------------------------------------------------------------- checks
+
+
+def view(
+    frame: pl.DataFrame,
+    *,
+    target: str = "",
+    test: Sequence[int] = (),
+    protected: Sequence[str] = (),
+    positive: Any = None,
+) -> tuple[View, pl.Series | None]:
+    """What a check gets: the view of a frame, and its target's training rows. `test` are sealed row numbers."""
+    from forgeline.engine import columns, targets
+    from forgeline.records import Column, Rows
+
+    frame, facts = columns.settle(frame, {}, {})
+    aim = targets.aim(frame[target], positive=positive) if target else None
+    train_ids = np.setdiff1d(np.arange(frame.height), np.asarray(test, int))
+    features = frame.drop(target) if target else frame
+    table = View(
+        all=features,
+        train=features[train_ids],
+        train_ids=train_ids,
+        columns={
+            fact.name: Column(
+                name=fact.name, kind=fact.kind, dtype=fact.dtype, missing=fact.missing, distinct=fact.distinct
+            )
+            for fact in facts
+            if fact.name != target
+        },
+        task=aim.task if aim else None,
+        target_name=target,
+        classes=aim.classes if aim else [],
+        positive=aim.positive if aim else None,
+        protected=protected,
+        keep_rows=lambda rows, scores: Rows(count=len(rows)),
+    )
+    return table, frame[target][train_ids] if target else None
+
+
+def odd_frame(rows: int = 120) -> pl.DataFrame:
+    """Columns of every kind with everything that can be wrong with them, and targets of every task."""
+    import polars as pl
+
+    count_N = np.arange(rows)
+    number_N = (count_N * 37 % rows) / 7
+    return pl.DataFrame(
+        {
+            "number": number_N,
+            "infinite": np.where(count_N % 10 == 0, np.inf, number_N),
+            "gaps": pl.Series(number_N).set(pl.Series(count_N % 3 == 0), None),
+            "whole": count_N,
+            "text": [f"level {at % 5}" for at in count_N],
+            "own text": [f"row {at}" for at in count_N],
+            "truth": count_N % 2 == 0,
+            "date": pl.Series(count_N * 86_400_000_000).cast(pl.Datetime("us")),
+            "nothing": pl.Series([None] * rows, dtype=pl.String),
+            "same": [1] * rows,
+            "two": [f"class {at % 2}" for at in count_N],
+            "three": [f"class {at % 3}" for at in count_N],
+            "value": number_N * 2 + 1,
+        }
+    )
+
+
+def check_check(module: Any) -> None:
+    """A check describes itself and its options, and answers odd tables with findings, twice the same."""
+    check_described(module, "check")
+    frame = odd_frame()
+    for target in ("", "two", "three", "value"):
+        for data in (frame, frame.head(7)):
+            table, aim = view(data, target=target, test=[1], protected=["text", "number"])
+            before = table.all.clone()
+            first, second = (list(module.check(table, aim)) for _ in range(2))
+            assert first == second, "a check answers the same when asked again"
+            assert table.all.equals(before, null_equal=True), "a check changes nothing"
+            for finding in first:
+                check_finding(finding, table, target)
+
+
+def check_described(module: Any, verb: str) -> None:
+    """The first docstring line and the options of a part."""
+    line = (module.__doc__ or "").partition("\n")[0]
+    assert line.strip(), "the first line of the docstring is the part's entry in `forgeline parts`"
+    for name, parameter in inspect.signature(getattr(module, verb)).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            assert parameter.default is not parameter.empty, f"option {name} needs a default"
+            assert parameter.annotation is not parameter.empty, f"option {name} needs a type"
+
+
+def check_finding(finding: Finding, table: View, target: str) -> None:
+    """A finding is whole: its code, its words, its columns and numbers, and a fix of the same columns."""
+    import msgspec
+
+    from forgeline import records
+
+    assert msgspec.json.decode(msgspec.json.encode(finding), type=records.Finding) == finding, finding
+    assert "." in finding.code, f"a code has a room and a name: {finding.code}"
+    assert finding.says.strip(), f"{finding.code} says nothing"
+    known = {*table.all.columns, target}
+    assert set(finding.columns) <= known, f"{finding.code} names columns that are not there: {finding.columns}"
+    assert all(math.isfinite(number) for number in finding.numbers.values()), finding.numbers
+    if finding.fix:
+        assert set(finding.fix.columns) <= set(finding.columns), (
+            f"{finding.code} mends other columns than it found"
+        )
+        assert target not in finding.fix.columns, "a fix leaves the target alone"
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def check_metric(module: Any) -> None:
+    """A metric names its tasks and direction, heeds weights but not the order of rows, and never raises."""
+    assert (module.__doc__ or "").strip(), (
+        "the first line of the docstring is the part's entry in `forgeline parts`"
+    )
+    assert module.tasks, "a metric names its tasks"
+    assert set(module.tasks) <= {"binary", "multiclass", "regression"}, module.tasks
+    assert isinstance(module.higher_is_better, bool)
+    for task in module.tasks:
+        y_N, best_NK, worse_NK = predictions(task)
+        found, worse = module.score(y_N, best_NK), module.score(y_N, worse_NK)
+        assert isinstance(found, float), "a score is a float"
+        assert (found > worse) == module.higher_is_better, "the better prediction has the better score"
+        check_rows(module, y_N, worse_NK)
+        alone = module.score(y_N[:1], worse_NK[:1])
+        assert isinstance(alone, float), "one row, so one class, is answered too: nan where there is no score"
+        assert not math.isinf(alone)
+
+
+def predictions(task: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A target, a prediction near it and one far from it."""
+    draw = np.random.default_rng(7)
+    if task == "regression":
+        y_N = draw.normal(size=60)
+        return y_N, y_N[:, None] + 0.01, draw.normal(size=(60, 1))
+    count = 2 if task == "binary" else 3
+    label_N = np.arange(60) % count
+    return label_N, np.eye(count)[label_N] * 0.9 + 0.1 / count, draw.dirichlet(np.ones(count), 60)
+
+
+def check_rows(module: Any, y_N: np.ndarray, p_NK: np.ndarray) -> None:
+    """Weights count like repeated rows, and the order of rows does not count."""
+    plain = module.score(y_N, p_NK)
+    order = np.random.default_rng(8).permutation(len(y_N))
+    twice = np.append(np.arange(len(y_N)), 0)
+    weight_N: np.ndarray = np.ones(len(y_N))
+    assert np.isclose(module.score(y_N, p_NK, weight_N), plain), "weights of 1 change nothing"
+    weight_N[0] = 2
+    repeated = module.score(y_N[twice], p_NK[twice])
+    assert np.isclose(module.score(y_N, p_NK, weight_N), repeated), "a weight of 2 counts like two rows"
+    assert np.isclose(module.score(y_N[order], p_NK[order]), plain), "the order of rows does not count"
