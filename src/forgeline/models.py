@@ -98,9 +98,9 @@ def table(refinement: records.Refinement, work: Workspace) -> Arrays:
     return tables.load({ref.name: work.artefacts.folder / ref.digest for ref in refinement.facts.table})
 
 
-def sample(rows: int) -> np.ndarray:
-    """Indices of an even sample of at most SELECTION_ROWS rows."""
-    return np.linspace(0, rows - 1, min(SELECTION_ROWS, rows)).astype(int)
+def sample(rows: int, most: int = SELECTION_ROWS) -> np.ndarray:
+    """Indices of an even sample of at most `most` rows."""
+    return np.linspace(0, rows - 1, min(most, rows)).astype(int)
 
 
 def out_of_fold(member: Member, data: Data, work: Workspace) -> np.ndarray:

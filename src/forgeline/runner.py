@@ -126,7 +126,8 @@ class Runner:
         record = msgspec.structs.replace(
             record, schema=records.schema(stage), stage=stage, run=self.work.run, made=made, meter=None
         )
-        record = msgspec.structs.replace(record, artefacts=list(refs(record)))
+        aside = refs(getattr(record, "place", None))  # where it was made is no decision
+        record = msgspec.structs.replace(record, artefacts=[ref for ref in refs(record) if ref not in aside])
         if stage == "evaluate":
             record = self.with_totals(record, watch)
         return self.publish(msgspec.structs.replace(record, meter=self.meter(watch)))
@@ -154,14 +155,15 @@ class Runner:
     def publish(self, record: Record) -> Record:
         """Write the record, last of all, with its gates, and index it."""
         record = msgspec.structs.replace(record, gates=self.gates(record))
-        write_atomic(self.work.folder / records.file_name(record.stage), records.encode(record))
+        data = records.encode(record)
+        write_atomic(self.work.folder / records.file_name(record.stage), data)
         if record.made:
             self.work.store.remember(self.work.run, record.stage, record.made.key)
         if self.work.mirror:
             from forgeline.engine.mirror import copy
 
             copy(self.work.folder, self.work.mirror)
-        return record
+        return records.decode(data)  # as a resumed run will read it: 5 has become 5.0, and so has the digest
 
     def gates(self, record: Record) -> list[GateResult]:
         """The gates on numbers that this record brings; at the release, also those that no record brought."""
@@ -202,8 +204,8 @@ def part_digests(kind: str) -> dict[str, str]:
     )
 
 
-def refs(record: Record) -> list[Ref]:
-    """Every file that a record refers to, each once, in order."""
+def refs(record: Any) -> list[Ref]:
+    """Every file that a record, or a part of one, refers to, each once, in order."""
     found: dict[str, Ref] = {}
 
     def walk(value: Any) -> None:

@@ -300,8 +300,7 @@ def workspace(
     """The machinery of one run, with workers being warmed up."""
     opened = log.find("open") or {}
     count = ask.budget.workers or os.cpu_count() or 1
-    memory = ask.budget.memory_bytes or free_memory()
-    workers = Workers(count, memory // count, PRELOAD)
+    workers = Workers(count, memory_each(ask, count, log, replay or []), PRELOAD)
     limit = None if replay is not None else ask.budget.seconds
     clock = Clock(limit, started=started, used=log.elapsed)
     base = Path(opened.get("base", "."))
@@ -322,6 +321,17 @@ def new_name(ask: Spec) -> str:
     source = ask.release.name or Path(ask.snapshot.source.split(":")[0]).name.split(".")[0] or "run"
     slug = re.sub(r"[^a-z0-9]+", "-", source.lower()).strip("-")[:30] or "run"
     return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{slug}-{secrets.token_hex(2)}"
+
+
+def memory_each(ask: Spec, count: int, log: WorkLog, replay: list[dict[str, Any]]) -> int:
+    """Bytes a worker may use; where the machine decides, the log keeps it, for the plan depends on it."""
+    if ask.budget.memory_bytes:
+        return ask.budget.memory_bytes // count
+    noted = [line for line in [*log.lines, *replay] if line["do"] == "memory"]
+    if not noted:
+        noted = [{"do": "memory", "bytes": free_memory() // count}]
+        log.append(noted[0])
+    return int(noted[0]["bytes"])
 
 
 def free_memory() -> int:

@@ -260,6 +260,8 @@ def override(asked: dict[str, Any], sets: list[str]) -> dict[str, Any]:
         inner = merged
         for key in keys[:-1]:
             inner = inner.setdefault(key, {})
+            if not isinstance(inner, dict):
+                raise BadInput(f"--set {item}: {key} is no section", where="command line")
         inner[keys[-1]] = toml_value(text.strip())
     return dict(merged)
 
@@ -308,7 +310,7 @@ class Gate(msgspec.Struct, frozen=True):
 def parse_gate(number: str, condition: str) -> Gate:
     """The gate that a line of `[gates]` writes. Errors: BadInput."""
     found = re.fullmatch(
-        r"\s*(?:(value|low|high)\s+)?(==|!=|>=|<=|>|<)\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*", condition
+        r"\s*(value|low|high)?\s*(==|!=|>=|<=|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*", condition
     )
     if not found:
         raise BadInput(

@@ -110,7 +110,9 @@ def answers(session: Any, x_NF: np.ndarray, batch: int | None = None) -> np.ndar
     """What a graph from `x` to `y` makes of the rows, `batch` at a time, one row alone taken twice."""
     pieces = np.split(x_NF, range(batch, len(x_NF), batch)) if batch else [x_NF]
     padded = [np.repeat(piece, 2, axis=0) if len(piece) == 1 else piece for piece in pieces]
-    given = [session.run(["y"], {"x": rows})[0][: len(piece)] for piece, rows in zip(pieces, padded, strict=True)]
+    given = [
+        session.run(["y"], {"x": rows})[0][: len(piece)] for piece, rows in zip(pieces, padded, strict=True)
+    ]
     return np.concatenate(given)
 
 

@@ -2,7 +2,9 @@
 
 import ast
 import inspect
+import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -37,9 +39,7 @@ def default(field):
     if field.required:
         return "required"
     value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-    return (
-        "none" if value is None else f"`{msgspec.json.format(msgspec.json.encode(value), indent=-1).decode()}`"
-    )
+    return "none" if value is None else f"`{json.dumps(value)}`"
 
 
 def texts(kind):
@@ -47,7 +47,7 @@ def texts(kind):
     body = ast.parse(inspect.getsource(kind)).body[0].body
     return {
         each.target.id: after.value.value
-        for each, after in zip(body, body[1:])
+        for each, after in pairwise(body)
         if isinstance(each, ast.AnnAssign) and isinstance(after, ast.Expr)
     }
 

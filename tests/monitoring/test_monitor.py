@@ -11,7 +11,7 @@ import pytest
 from forgeline.engine.graph import Graph
 from forgeline.engine.sketches import sketch
 from forgeline.monitoring.drift import Drift
-from forgeline.monitoring.monitor import LEAST_ROWS, Verdict, decide, lines, monitor
+from forgeline.monitoring.monitor import LEAST_ROWS, NO_PREDICTIONS, Verdict, decide, lines, monitor
 from forgeline.serving import reader
 from forgeline.serving.reader import BadRows
 
@@ -211,10 +211,11 @@ def test_data_and_releases_that_cannot_be_used(paid, tmp_path):
         monitor(paid, tmp_path / "absent.csv")
 
 
-def test_a_changed_reference_is_noticed(tmp_path):
+def test_a_release_without_predictions_says_so_and_a_changed_reference_is_noticed(tmp_path):
     train = frame(200, 15)
     folder = release(tmp_path / "release", sketch(inputs(train)), {"metric": "log_loss", "numbers": {}})
-    assert verdict(folder, tmp_path, train.drop("paid")).verdict == "keep"
+    result = verdict(folder, tmp_path, train.drop("paid"))
+    assert (result.verdict, result.notes) == ("keep", [NO_PREDICTIONS])
     (folder / "reference.json").write_text("{}")
     with pytest.raises(BadRows, match=r"reference\.json does not match"):
         verdict(folder, tmp_path, train)

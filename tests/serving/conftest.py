@@ -22,7 +22,6 @@ INPUTS = [
 ]
 SIGNATURE = {
     "schema": "forgeline/signature@1",
-    "name": "visits",
     "target": "visits",
     "inputs": INPUTS,
     "missing": ["", "?", "NA"],
@@ -93,7 +92,7 @@ def releases(tmp_path_factory):
         folder = folders[task] = tmp_path_factory.mktemp(task)
         (folder / "model.onnx").write_bytes(network(len(facts["classes"]) or 1))
         (folder / "signature.json").write_text(json.dumps(SIGNATURE | {"task": task} | facts))
-        (folder / "forgeline.json").write_text('{"digest": "abc"}')
+        (folder / "forgeline.json").write_text('{"name": "visits", "digest": "abc"}')
         shutil.copy(reader.__file__, folder / "predict.py")
         write_sums(folder)
     return folders

@@ -203,7 +203,7 @@ def test_training_names_categories_by_the_same_rule(cell):
 
 
 def test_the_release_is_verified(release):
-    assert json.loads(reader.verify(release)["signature.json"])["name"] == "visits"
+    assert json.loads(reader.verify(release)["signature.json"])["target"] == "visits"
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "signature.json", "predict.py", "forgeline.json"])

@@ -3,6 +3,7 @@
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -177,6 +178,11 @@ def test_loopback_has_many_names():
         listen(host, 0, public=False).close()
 
 
+def test_answers_are_not_held_back():
+    with listen("127.0.0.1", 0, public=False) as listening:
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_what_cannot_be_served(releases, tmp_path):
     (tmp_path / "token").write_text(" \n")
     with pytest.raises(BadRows, match="token: the token file is empty"):
@@ -189,6 +195,8 @@ def test_what_cannot_be_served(releases, tmp_path):
             BadRows, match=rf"--port {port}: cannot listen \(Address already in use\). Give another"
         ):
             serve(releases["binary"], "127.0.0.1", port, None, print)
-    for host, port in (("no.such.host.invalid", 0), ("", 0), ("127.0.0.1", 70000)):
+    for host, port in (("no.such.host.invalid", 0), ("", 0)):
         with pytest.raises(BadRows, match=rf"--host {host} --port {port}: cannot listen \("):
             serve(releases["binary"], host, port, None, print)
+    with pytest.raises(BadRows, match="--port 70000: there is no such port"):
+        serve(releases["binary"], "127.0.0.1", 70000, None, print)

@@ -50,7 +50,7 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """At most `most` values a step of 1, 2 or 5 (times a power of ten) apart, inside [low, high].
 
     >>> ticks(0, 1), ticks(0.83, 0.95)
-    ([0.0, 0.5, 1.0], [0.84, 0.86, 0.88, 0.9, 0.92, 0.94])
+    ([0.0, 0.5, 1.0], [0.85, 0.9, 0.95])
     """
     power = 10.0 ** floor(log10((high - low) / most))
     for step in (power, power * 2, power * 5, power * 10):

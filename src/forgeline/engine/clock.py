@@ -3,6 +3,7 @@
 import resource
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 RAPL = Path("/sys/class/powercap")
@@ -43,6 +44,7 @@ class Stopwatch:
         self.wall = time.perf_counter()
         self.cpu = cpu_seconds()
         self.energy = joules()
+        forget_peak()
 
     def read(self) -> tuple[float, float, int, float | None]:
         """(seconds, cpu_seconds, peak_bytes of this process, joules or None when unmeasured)."""
@@ -57,8 +59,17 @@ def cpu_seconds() -> float:
     return sum(part.ru_utime + part.ru_stime for part in parts)
 
 
+def forget_peak() -> None:
+    """Let the largest resident size be counted from now on (Linux); elsewhere it stays that of the whole process."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_bytes() -> int:
-    """Largest resident size of this process so far."""
+    """Largest resident size of this process since `forget_peak`, or of all its life."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(size) if sys.platform == "darwin" else int(size) * 1024
 

@@ -33,11 +33,11 @@ def sample(rows: int, columns: int) -> np.ndarray:
 
 
 def find(x_NF: np.ndarray, y_N: np.ndarray, *, most: int, tolerance: float) -> list[int]:
-    """Columns that together give y exactly, none of them to spare, as sorted numbers; empty without any.
+    """Columns that give y exactly, none of them to spare, as sorted numbers, or none.
 
-    Candidates come from least squares on all columns, or from orthogonal matching pursuit (Pati et al. 1993) when
-    they are many; then columns are left out one at a time while the rest, fitted on one half of the rows, still
-    gives the other half within the tolerance. No set can come from rows that are too few for it.
+    Candidates come from least squares on all columns, or where they are many from orthogonal matching pursuit
+    (Pati et al. 1993). Then columns are left out one at a time while the rest, fitted on one half of the rows,
+    still gives the other half within the tolerance: no set comes from rows that are too few for it.
     """
     half = len(y_N) // 2
     x_NF, y_N, names = standardise(x_NF, y_N)

@@ -1,6 +1,6 @@
-"""The recipe that turns raw columns into features: fitted on some rows, applied in numpy and drawn in ONNX alike.
+"""The recipe that turns raw columns into features: fitted once, applied in numpy and drawn in ONNX alike.
 
-Every feature is float32 and bit-equal on both sides, so a tree takes the same branch here and in the release.
+Every feature is float32 and equal on both sides, so that a tree takes the same branch here and in the release.
 Shapes: N rows, A number columns, D date columns, F features, W features of one category column.
 """
 
@@ -83,6 +83,12 @@ class Recipe(msgspec.Struct, frozen=True):
         found = [Feature(name, column) for name, column in feature_names(self)]
         return found or [Feature("constant", "")]
 
+    @property
+    def flags(self) -> int:
+        """How many features are only ever 0 or 1."""
+        missing = sum(piece.missing for piece in (*self.numbers, *self.dates))
+        return missing + sum(len(one_hot(piece)) for piece in self.categories)
+
 
 def encode(recipe: Recipe) -> bytes:
     """The recipe as JSON."""
@@ -95,7 +101,7 @@ def decode(text: bytes) -> Recipe:
 
 
 def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
-    """(feature, column) in the order of the matrix: numbers, their flags, categories, date fields, their flags."""
+    """(feature, column) as in the matrix: numbers, their flags, categories, date fields, their flags."""
     yield from ((piece.column, piece.column) for piece in recipe.numbers if piece.value)
     yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.numbers if piece.missing)
     for category in recipe.categories:
@@ -105,7 +111,9 @@ def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
         if category.log_counts:
             yield f"log count of {category.column}", category.column
     for field in FIELDS:
-        yield from ((f"{field} of {piece.column}", piece.column) for piece in recipe.dates if field in piece.fields)
+        yield from (
+            (f"{field} of {piece.column}", piece.column) for piece in recipe.dates if field in piece.fields
+        )
     yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.dates if piece.missing)
 
 
@@ -130,12 +138,19 @@ def fit(
     wanted = set(arrays.columns if columns is None else columns)
     least = max(least_count, int(np.ceil(least_share * len(rows_N))))
     return Recipe(
-        numbers=kept(arrays.numbers, wanted, lambda j: fit_number(arrays.numbers[j], arrays.numbers_NA[rows_N, j])),
+        numbers=kept(
+            arrays.numbers, wanted, lambda j: fit_number(arrays.numbers[j], arrays.numbers_NA[rows_N, j])
+        ),
         categories=kept(
             arrays.categories,
             wanted,
             lambda j: fit_category(
-                arrays.categories[j], arrays.codes_NC[rows_N, j], arrays.levels[j], least=least, top=top, many=many
+                arrays.categories[j],
+                arrays.codes_NC[rows_N, j],
+                arrays.levels[j],
+                least=least,
+                top=top,
+                many=many,
             ),
         ),
         dates=kept(arrays.dates, wanted, lambda j: fit_date(arrays.dates[j], arrays.dates_ND[rows_N, j])),
@@ -169,13 +184,13 @@ def fit_category(
     frequent = np.flatnonzero(counts >= least)
     frequent = frequent[np.argsort(-counts[frequent], kind="stable")][:top]
     others = int(counts.sum() - counts[frequent].sum())
-    logs = np.log1p([*counts[frequent], 0, missing]).astype(np.float32) if len(frequent) > many else []
+    logs_L = np.log1p(np.array([*counts[frequent], 0, missing])).astype(np.float32)
     piece = Category(
         column=column,
         missing=missing > 0,
         levels=[levels[code] for code in frequent],
         other=others > 0,
-        log_counts=[float(count) for count in logs],
+        log_counts=logs_L.tolist() if len(frequent) > many else [],
     )
     return piece if one_hot(piece) else None
 
@@ -224,9 +239,7 @@ def calendar(micros: Integers) -> list[Integers]:
     minute_of_day = (shifted - day_count * DAY) // 60_000_000
     era = day_count // 146_097
     day_of_era = day_count - era * 146_097
-    year_of_era = (
-        day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096
-    ) // 365
+    year_of_era = (day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
     day_of_year = day_of_era - (year_of_era * 365 + year_of_era // 4 - year_of_era // 100)
     month = (day_of_year * 5 + 2) // 153
     return [
@@ -270,11 +283,16 @@ def transform(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> np.ndarray:
     return np.concatenate(parts_NF, axis=1, out=x_NF) if parts_NF else x_NF
 
 
+def places(pieces: Sequence[Piece], names: list[str]) -> np.ndarray:
+    """Where the pieces' columns are among the names."""
+    index = {name: place for place, name in enumerate(names)}
+    return np.array([index[piece.column] for piece in pieces], np.int64)
+
+
 def transform_numbers(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
     """Imputed numbers and their missing flags."""
     if recipe.numbers:
-        index = {name: place for place, name in enumerate(arrays.numbers)}
-        x_NA = arrays.numbers_NA[np.ix_(rows_N, [index[piece.column] for piece in recipe.numbers])]
+        x_NA = arrays.numbers_NA[np.ix_(rows_N, places(recipe.numbers, arrays.numbers))]
         finite_NA = np.isfinite(x_NA)
         filled_NA = np.where(finite_NA, x_NA, np.array([piece.median for piece in recipe.numbers], np.float32))
         yield np.concatenate([filled_NA, ~finite_NA], axis=1, dtype=np.float32)[:, number_places(recipe)]
@@ -282,24 +300,22 @@ def transform_numbers(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Ite
 
 def transform_categories(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
     """One row of the category's table for each code."""
-    for piece in recipe.categories:
-        column = arrays.categories.index(piece.column)
-        places = {level: place for place, level in enumerate(piece.levels)}
+    for piece, column in zip(recipe.categories, places(recipe.categories, arrays.categories), strict=True):
+        row_of_level = {level: row for row, level in enumerate(piece.levels)}
         other, missing = len(piece.levels), len(piece.levels) + 1
-        place_of_code = np.array([*(places.get(level, other) for level in arrays.levels[column]), missing])
-        yield table(piece)[place_of_code[arrays.codes_NC[rows_N, column]]]
+        row_of_code = np.array([*(row_of_level.get(level, other) for level in arrays.levels[column]), missing])
+        yield table(piece)[row_of_code[arrays.codes_NC[rows_N, column]]]
 
 
 def transform_dates(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
     """Calendar fields of imputed dates and their missing flags."""
     if recipe.dates:
-        micros_ND = arrays.dates_ND[np.ix_(rows_N, [arrays.dates.index(piece.column) for piece in recipe.dates])]
+        micros_ND = arrays.dates_ND[np.ix_(rows_N, places(recipe.dates, arrays.dates))]
         missing_ND = micros_ND == MISSING_DATE
         filled_ND = np.where(missing_ND, np.array([piece.median for piece in recipe.dates]), micros_ND)
         fields_ND = calendar(np.clip(filled_ND, YEAR_1, YEAR_9999))
-        yield np.concatenate([*fields_ND, missing_ND], axis=1, dtype=np.float32, casting="unsafe")[
-            :, date_places(recipe)
-        ]
+        wide = np.concatenate([*fields_ND, missing_ND], axis=1, dtype=np.float32, casting="unsafe")
+        yield wide[:, date_places(recipe)]
 
 
 # ---------------------------------------------------------------- ONNX
@@ -308,8 +324,8 @@ def transform_dates(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Itera
 def draw(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> str:
     """Add the nodes that turn raw columns into features; the name of their tensor, float32 [N, F].
 
-    `inputs`: column → tensor [N, 1]: float32 (NaN or infinite = missing), string (token rule; MISSING = missing),
-    or int64 microseconds (MISSING_DATE = missing). Columns the recipe does not read may be absent or present.
+    `inputs`: column → tensor [N, 1]: float32 (NaN or infinite = missing), string by the token rule
+    (MISSING = missing), int64 microseconds (MISSING_DATE = missing). It may hold more than the recipe reads.
     """
     parts = [*draw_numbers(recipe, graph, inputs), *draw_categories(recipe, graph, inputs)]
     parts += draw_dates(recipe, graph, inputs)

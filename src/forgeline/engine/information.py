@@ -21,9 +21,9 @@ class Information(msgspec.Struct, frozen=True):
 def informative(
     arrays: Arrays, rows_N: np.ndarray, y_N: np.ndarray, task: str, *, alpha: float = 0.05
 ) -> list[str]:
-    """Columns whose information on the given rows is more than chance gives a useless column in 1 - alpha of cases.
+    """Columns that tell more of the target, on the given rows, than chance does in a share `alpha` of cases.
 
-    `y_N` is aligned with `rows_N`. Each column is judged by itself: of useless columns a share `alpha` is kept.
+    `y_N` is aligned with `rows_N`. Each column is judged by itself, so that share of useless columns is kept.
     """
     found = information(arrays, rows_N, y_N, task)
     return [name for name in arrays.columns if found[name].p_value < alpha]
@@ -77,7 +77,7 @@ def frequent_codes(code_N: np.ndarray, top: int) -> np.ndarray:
 
 
 def mutual_information(x_N: np.ndarray, y_N: np.ndarray) -> Information:
-    """Plug-in mutual information of two columns of non-negative codes, and the p-value of the G-test on them."""
+    """Plug-in mutual information of two columns of codes from 0, and the p-value of the G-test on them."""
     wide = int(y_N.max()) + 1
     counts_XY = np.bincount(x_N * wide + y_N, minlength=(int(x_N.max()) + 1) * wide).reshape(-1, wide)
     return Information(nats(counts_XY), g_test(pooled(counts_XY)))
@@ -119,7 +119,7 @@ def pooled(counts_XY: np.ndarray, *, least: float = 3.0, least_class: float = 5.
 
 
 def merged(counts_XY: np.ndarray, least: float) -> np.ndarray:
-    """The table without empty rows, its rarest rows added up until each has at least `least`, or one is left."""
+    """The table without empty rows, its rarest added up until each has at least `least`, or one is left."""
     totals = counts_XY.sum(axis=1)
     rows = [counts_XY[index] for index in np.argsort(totals, kind="stable") if totals[index]]
     while len(rows) > 1 and rows[0].sum() < least:

@@ -41,7 +41,8 @@ def sketch(
     """Everything monitoring needs to know of the training rows, as plain JSON, the same on every machine.
 
     columns: name → (kind, values); missing is NaN or infinite, null or MISSING, NaT or MISSING_DATE.
-    predictions: [n, classes] probabilities or [n] values, of rows the model did not learn from (`n` is free).
+    predictions: [n, classes] probabilities or [n] values: what the model that ships answers for rows it did not
+    learn from (`n` is free). Not out-of-fold answers: the mean of fold models spreads less than each of them.
     classes: labels in the order of the probabilities; of two, the last is the positive one. None: regression.
     target: class index, or value, of each row.
     """

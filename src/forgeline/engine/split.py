@@ -30,14 +30,15 @@ def keys(frame: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
 
 def bits(values: pl.Series) -> np.ndarray:
     """64 bits that stand for each value, equal exactly when the values are, uint64 [N]."""
+    if values.dtype.is_float():
+        value_N = values.to_numpy()
+        return np.where(np.isnan(value_N), np.uint64(NULL), float_bits(value_N))
     if values.dtype == pl.String:
-        found = text_bits(values)
-    elif values.dtype.is_float():
-        found = float_bits(values.fill_null(0.0).to_numpy())
-        values = values.fill_nan(None)
-    else:
-        found = integer_bits(values.to_physical().cast(pl.Int64).fill_null(0).to_numpy())
-    return np.where(values.is_null().to_numpy(), np.uint64(NULL), found) if values.null_count() else found
+        return text_bits(values)
+    whole = values.to_physical().cast(pl.Int64)
+    if not whole.null_count():
+        return integer_bits(whole.to_numpy())
+    return np.where(whole.is_null().to_numpy(), np.uint64(NULL), integer_bits(whole.fill_null(0).to_numpy()))
 
 
 def float_bits(value_N: np.ndarray) -> np.ndarray:
@@ -53,11 +54,11 @@ def integer_bits(value_N: np.ndarray) -> np.ndarray:
 
 
 def text_bits(values: pl.Series) -> np.ndarray:
-    """BLAKE2b of each text, computed once for each distinct one; 0 where it is missing."""
+    """BLAKE2b of each text, computed once for each distinct one."""
     levels = values.drop_nulls().unique()
     hashed = np.fromiter((text_hash(level) for level in levels), np.uint64, len(levels))
     codes = values.cast(pl.Enum(levels)).to_physical().fill_null(len(levels)).to_numpy()
-    bits_N: np.ndarray = np.append(hashed, np.uint64(0))[codes]
+    bits_N: np.ndarray = np.append(hashed, np.uint64(NULL))[codes]
     return bits_N
 
 

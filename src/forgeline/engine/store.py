@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+
 from forgeline.errors import BadInput, Busy
+
+TABLE = "create table if not exists stages (key text, run text, stage text, primary key (key, run))"
+"""The index has one table: which run has finished which stage under which key."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -212,35 +217,44 @@ class Store:
     def index(self) -> Iterator[sqlite3.Connection]:
         """The embedded database over runs; rebuilt from the records when it is missing or broken."""
         path = self.root / "index.sqlite"
-        fresh = not path.exists()
-        connection = sqlite3.connect(path, timeout=30)
         try:
-            try:
-                prepare(connection)
-            except sqlite3.DatabaseError:
-                connection.close()
-                path.unlink()
-                connection, fresh = sqlite3.connect(path, timeout=30), True
-                prepare(connection)
-            if fresh:
-                connection.executemany("insert or replace into stages values (?, ?, ?)", self.finished())
+            connection = self.connect(path)
+        except sqlite3.OperationalError:
+            raise  # not broken: busy, or the disk is full
+        except sqlite3.DatabaseError:
+            path.unlink()
+            connection = self.connect(path)
+        try:
             with connection:
                 yield connection
         finally:
             connection.close()
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """The index, filled in one transaction when it is new. Errors: sqlite3.DatabaseError when it is broken."""
+        connection = sqlite3.connect(path, timeout=30)
+        try:
+            with connection:
+                if not connection.execute("select name from sqlite_master where name = 'stages'").fetchone():
+                    connection.execute("begin immediate")
+                    connection.execute(TABLE)
+                    connection.executemany("insert or replace into stages values (?, ?, ?)", self.finished())
+                connection.execute("select count(*) from stages").fetchone()
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
+        return connection
 
     def finished(self) -> Iterator[tuple[str, str, str]]:
         """(key, run, stage) of every record on disk."""
         for run in self.run_ids():
             for path in sorted((self.runs / run).glob("[0-9][0-9]-*.json")):
                 try:
-                    record = json.loads(path.read_bytes())
-                    plain = json.dumps(
-                        record["made"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
-                    )
+                    record = msgspec.json.decode(path.read_bytes())
+                    made, stage = record["made"], record["stage"]
                 except (ValueError, KeyError):
                     continue
-                yield sha256(plain.encode()), run, record["stage"]
+                yield sha256(msgspec.json.encode(made, order="sorted")), run, stage
 
     def remove(self, run: Path) -> None:
         """Delete a run's folder."""
@@ -269,13 +283,6 @@ def size_bytes(path: Path) -> int:
     """Bytes of a file, or of everything in a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def prepare(connection: sqlite3.Connection) -> None:
-    """Create the index's one table."""
-    connection.execute(
-        "create table if not exists stages (key text, run text, stage text, primary key (key, run))"
-    )
 
 
 def take(file: IO[bytes], *, alone: bool, what: str) -> None:

@@ -20,6 +20,7 @@ LEAST_ROWS = 30
 """Fewer rows are not judged."""
 LARGE = 0.1
 """Share of rows in other bins than before (total variation distance) from which a drift is large."""
+NO_PREDICTIONS = "predictions are not compared: the release tells nothing of them"
 SHOWN = 20
 """Tests that the text shows; alarms come first."""
 
@@ -70,7 +71,7 @@ def monitor(release: Path, data: Path, *, false_alarm: float | None = None) -> V
         false_alarm=level,
         tests=tests,
         numbers=numbers,
-        notes=notes(reader.tally),
+        notes=[*notes(reader.tally), *([] if reader.reference["predictions"] else [NO_PREDICTIONS])],
     )
 
 

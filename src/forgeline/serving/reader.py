@@ -1,4 +1,4 @@
-"""Reads a release and predicts with it: the one reader of predict.py, `forgeline predict` and `forgeline serve`.
+"""Reads a release and predicts with it: the one reader of predict.py, `forgeline predict` and `serve`.
 
     python predict.py DATA.csv -o OUT.csv [--keep COLUMN]
 
@@ -135,18 +135,17 @@ def convert(cells: Cells, kind: str, dtype: str, missing: frozenset[str], blank:
         cell = plain(value, missing)
         return blank if cell is None else RULES[kind](cell, dtype)
 
-    code = cells.dtype.kind if isinstance(cells, np.ndarray) else ""
-    if kind == "number" and code and code in "biuf":
-        return np.asarray(cells, dtype=np.float64), 0
-    if kind == "date" and code == "M":  # a missing one, NaT, is the smallest integer: the reserved date as well
-        return np.asarray(cells).astype("datetime64[us]").astype(np.int64), 0
-    if kind == "category" and code and code in "iuf":
-        distinct, places = np.unique(cells, return_inverse=True)
-        return np.array([rule(value) for value in distinct.tolist()], dtype=object)[places], 0
     if isinstance(cells, np.ndarray):
-        cells = (cells.astype("datetime64[us]") if code == "M" else cells).tolist()
-    texts = set(map(type, cells)) <= {str, type(None)}  # of other types, True, 1 and 1.0 would be one key
-    values = list(map(functools.cache(rule) if texts else rule, cells))
+        code = cells.dtype.kind
+        if kind == "number" and code in "biuf":
+            return cells.astype(np.float64), 0
+        cells = cells.astype("datetime64[us]") if code == "M" else cells
+        if kind == "date" and code == "M":  # NaT is the smallest integer, which is the reserved date as well
+            return cells.astype(np.int64), 0
+        cells = cells.tolist()
+    types = set(map(type, cells))  # where they differ, True, 1 and 1.0 would be one key of the cache
+    alike = types <= {str, type(None)} or types <= {int, type(None)}
+    values = list(map(functools.cache(rule) if alike else rule, cells))
     unread = values.count(None)
     return np.array([blank if value is None else value for value in values], dtype=TYPES[kind]), unread
 
@@ -340,21 +339,20 @@ def read_lines(text: str, path: Path) -> Iterator[dict[str, Cells]]:
     """Columns of JSON lines; what a row lacks is missing there."""
     rows = []
     for count, line in enumerate(text.split("\n"), 1):
+        place = f"{path}, line {count}"
         try:
             row = json.loads(line) if line.strip() else None
         except ValueError as error:
-            raise BadRows(f"this is not JSON ({error})", where=f"{path}, line {count}") from None
+            raise BadRows(f"this is not JSON ({error})", where=place) from None
         if not isinstance(row, dict | None):
-            raise BadRows(
-                "this is not a JSON object", where=f"{path}, line {count}", remedy="Write {column: cell}."
-            )
+            raise BadRows("this is not a JSON object", where=place, remedy="Write {column: cell}.")
         rows += [row] if row is not None else []
     names = dict.fromkeys(name for row in rows for name in row)
     yield {name: [row.get(name) for row in rows] for name in names}
 
 
 def written(value: Any) -> Any:
-    """A value as CSV holds it: `true`, `false`, or itself (csv writes floats so that they read back exactly)."""
+    """A value as CSV holds it: `true`, `false` or itself; csv writes floats so that they read back exactly."""
     return ("true" if value else "false") if isinstance(value, bool) else value
 
 
@@ -382,10 +380,8 @@ def answers(
     for columns in blocks:
         for name in keep:
             if name not in columns or name in reader.columns:
-                problem = (
-                    "would be two columns of the output" if name in reader.columns else "is not in the data"
-                )
-                raise BadRows(f"column {name}, to be kept, {problem}", remedy=nearest(name, columns))
+                why = "would be two columns of the output" if name in reader.columns else "is not in the data"
+                raise BadRows(f"column {name}, to be kept, {why}", remedy=nearest(name, columns))
         asked = {name: cells for name, cells in columns.items() if name in inputs or name not in keep}
         yield [columns[name] for name in keep], reader.predict(asked)
 
@@ -400,7 +396,7 @@ def write_csv(
         writer.writerow([*keep, *reader.columns])
         for kept, predictions in answers(reader, blocks, keep):
             scores = [] if predictions.probabilities is None else predictions.probabilities.T.tolist()
-            writer.writerows(zip(*kept, map(written, predictions.labels), *scores))
+            writer.writerows(zip(*(map(written, cells) for cells in [*kept, predictions.labels]), *scores))
             rows += len(predictions.labels)
             tally.update(predictions.tally)
     return rows, tally
@@ -411,23 +407,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Predict the rows of a file with this release.")
     parser.add_argument("data", type=Path, metavar="DATA", help="CSV or JSON lines, also as .gz")
     parser.add_argument(
-        "-o", dest="out", type=Path, metavar="OUT.csv", required=True, help="one row per row of DATA"
+        "-o", dest="out", type=Path, metavar="OUT.csv", required=True, help="a row for each row"
     )
-    parser.add_argument(
-        "--keep", action="append", default=[], metavar="COLUMN", help="carry a column of DATA over"
-    )
+    parser.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="carry a column over")
     asked = parser.parse_args(argv)
     try:
         rows, tally = write_csv(Reader(Path(__file__).parent), read(asked.data), asked.out, asked.keep)
     except BadRows as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 2
-    print(
-        *(f"note: {note}" for note in notes(tally)),
-        f"{rows} predictions in {asked.out}",
-        sep="\n",
-        file=sys.stderr,
-    )
+    said = [*(f"note: {note}" for note in notes(tally)), f"{rows} predictions in {asked.out}"]
+    print("\n".join(said), file=sys.stderr)
     return 0
 
 

@@ -78,11 +78,10 @@ def columns(reader: Reader, rows: list[dict[str, Any]]) -> dict[str, Cells]:
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def health(release: Path, reader: Reader) -> bytes:
+def health(release: Path) -> bytes:
     """What GET /health answers: that it works, and which release it is."""
-    about = release / "forgeline.json"
-    digest = json.loads(content(about)).get("digest") if about.exists() else None
-    return msgspec.json.encode({"status": "ok", "release": reader.signature["name"], "digest": digest})
+    about = json.loads(content(release / "forgeline.json"))
+    return msgspec.json.encode({"status": "ok", "release": about["name"], "digest": about["digest"]})
 
 
 # ---------------------------------------------------------------- HTTP
@@ -161,7 +160,7 @@ def serve(release: Path, host: str, port: int, token_file: Path | None, ready: C
     listening = listen(host, port, public=token is not None)
     with listening:
         reader = Reader(release)
-        app = application(reader, health(release, reader), token)
+        app = application(reader, health(release), token)
         quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
         server = uvicorn.Server(
             uvicorn.Config(app, lifespan="off", ws="none", timeout_graceful_shutdown=10, **quiet)
@@ -182,14 +181,20 @@ def read_token(file: Path) -> bytes:
 def listen(host: str, port: int, *, public: bool) -> socket.socket:
     """A bound socket. Errors: BadRows when it cannot be bound, or is not loopback and need not be `public`."""
     place = f"--host {host} --port {port}"
+    if not 0 <= port < 2**16:
+        raise BadRows(
+            "there is no such port", where=place, remedy="Ports go from 1 to 65535; 0 picks a free one."
+        )
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if not public and not ipaddress.ip_address(address[0]).is_loopback:
             remedy = "Give --token-file FILE, or stay on 127.0.0.1."
             raise BadRows("others can reach this address, so it needs a token", where=place, remedy=remedy)
-        return socket.create_server(address[:2], family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        reason = str(getattr(error, "strerror", error)).partition(" (")[0]
+        listening = socket.create_server(address[:2], family=family, backlog=2048)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else head and body wait 40 ms apart
+        return listening
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]
         remedy = "Give another --host or --port; --port 0 picks a free one."
         raise BadRows(f"cannot listen ({reason})", where=place, remedy=remedy) from None
 

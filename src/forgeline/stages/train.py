@@ -78,9 +78,11 @@ def fit_units(
     lost: dict[str, str] = {}
     with work.progress("train", len(order)) as bar:
         bar.done = len(order) - len(missing)
-        for key, unit in run_units(missing, snapshot, refinement, plan, data, lost, work):
+        reserve = Reserve(snapshot, plan, data, work)
+        for key, unit in run_units(missing, reserve, refinement, plan, data, lost, work):
             done[key] = unit
             bar.step(key[0])
+            reserve.update(done, refinement.facts.fold_count)
     finished = {key: done[key] for key in order if key in done}
     if not work.log.find("close", stage="train"):
         work.note("close", stage="train", units=[list(key) for key in finished])
@@ -100,7 +102,7 @@ def finished_units(work: Workspace) -> dict[tuple[str, int], Unit]:
 
 def run_units(
     order: Sequence[tuple[str, int]],
-    snapshot: records.Snapshot,
+    reserve: Reserve,
     refinement: records.Refinement,
     plan: records.Plan,
     data: Data,
@@ -114,9 +116,7 @@ def run_units(
     ]
     while jobs:
         again = []
-        for outcome in work.workers.run(
-            jobs, lambda: work.clock.remaining - closing_seconds(snapshot, data, work)
-        ):
+        for outcome in work.workers.run(jobs, lambda: work.clock.remaining - reserve.seconds()):
             arguments = outcome.job.arguments
             key = (arguments["candidate"], arguments["fold"])
             if outcome.value is not None:
@@ -149,21 +149,44 @@ def share_of(candidate: str, fold: int, work: Workspace) -> float:
     return float(found[-1]) if found else 1.0
 
 
-def closing_seconds(
-    snapshot: records.Snapshot, data: Data, work: Workspace, *, fixed: float = 4.0, safety: float = 1.5
-) -> float:
-    """Seconds to keep for what comes after training, from what units measured; 0 without a time limit.
+class Reserve:
+    """Seconds to keep for what comes after training; nothing without a time limit.
 
-    The later stages choose an ensemble, and ask it about every test row, twice, and about some training rows.
+    The later stages choose an ensemble and ask it about every test row, with and without compression, and about
+    some training rows. So the ensemble of the candidates finished so far is chosen each time one more is.
     """
-    if work.clock.limit is None:
-        return 0.0
-    facts = snapshot.facts
-    rows = 2 * (facts.test_rows or facts.rows - facts.left_out - len(data.y_N)) + 5_000
-    pace = sum(float(line["predict_seconds_per_row"]) for line in work.log.lines if line["do"] == "unit")
-    asked = rows * pace / work.workers.count
-    selection = 12 * 25 * min(len(data.y_N), models.SELECTION_ROWS) * 2e-8 * data.outputs
-    return min(fixed + safety * (asked + selection), 0.5 * work.clock.limit)
+
+    def __init__(self, snapshot: records.Snapshot, plan: records.Plan, data: Data, work: Workspace) -> None:
+        self.plan, self.data, self.work = plan, data, work
+        facts = snapshot.facts
+        test_rows = facts.test_rows or facts.rows - facts.left_out - len(data.y_N)
+        self.rows = 2 * test_rows + 5_000
+        self.complete = 0
+        self.pace = 0.0
+        """Seconds a row that the ensemble takes, on one core."""
+
+    def seconds(self, *, fixed: float = 4.0, safety: float = 1.5) -> float:
+        """At most half of the limit."""
+        if self.work.clock.limit is None:
+            return 0.0
+        selection = 4e-6 * min(len(self.data.y_N), models.SELECTION_ROWS) * self.data.outputs
+        asked = self.rows * self.pace / self.work.workers.count
+        return min(fixed + selection + safety * asked, 0.5 * self.work.clock.limit)
+
+    def update(self, done: dict[tuple[str, int], Unit], folds: int) -> None:
+        """Choose again when one more candidate is complete."""
+        members = complete(done, self.plan, folds)
+        if self.work.clock.limit is None or len(members) == self.complete:
+            return
+        self.complete = len(members)
+        weights = choose(
+            members, catalog.load("metrics", self.plan.facts.metric), self.data, self.work, most=5_000
+        )
+        chosen = {member.candidate for member, weight in zip(members, weights) if weight > 0}
+        lines = [line for line in self.work.log.lines if line["do"] == "unit"]
+        self.pace = sum(
+            float(line["predict_seconds_per_row"]) for line in lines if line["unit"]["candidate"] in chosen
+        )
 
 
 def job(
@@ -321,9 +344,11 @@ def scored(members: list[Member], plan: records.Plan, data: Data, work: Workspac
     ]
 
 
-def choose(tried: list[Member], metric: Any, data: Data, work: Workspace) -> np.ndarray:
+def choose(
+    tried: list[Member], metric: Any, data: Data, work: Workspace, *, most: int = models.SELECTION_ROWS
+) -> np.ndarray:
     """Greedy weights on an even sample of the out-of-fold predictions."""
-    picked = models.sample(len(data.y_N))
+    picked = models.sample(len(data.y_N), most)
     sign = -1.0 if metric.higher_is_better else 1.0
     p_MNK = [models.out_of_fold(member, data, work)[picked] for member in tried]
     return ensemble.greedy_weights(p_MNK, lambda p_NK: sign * models.score(metric, p_NK, data, picked))

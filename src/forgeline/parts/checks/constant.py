@@ -17,7 +17,7 @@ def check(table: View, target: pl.Series | None) -> Iterator[Finding]:
                 severity="note",
                 says=f"{name} is {table.all[name][0]} in every row",
                 columns=[name],
-                fix=Fix(do="drop", columns=[name], says=f"drop {name}: it never varies"),
+                fix=Fix(do="drop", columns=[name], says="it never varies"),
             )
 
 

@@ -46,5 +46,5 @@ def finding(name: str, distinct: int, rows: int) -> Finding:
         says=f"{name} names rows instead of describing them: {distinct:,} values in {rows:,} rows",
         columns=[name],
         numbers={"distinct": distinct, "rows": rows},
-        fix=Fix(do="drop", columns=[name], says=f"drop {name}, or name it in [snapshot] keep"),
+        fix=Fix(do="drop", columns=[name], says="or name it in [snapshot] keep"),
     )

@@ -33,5 +33,5 @@ def empty(name: str, rows: int) -> Finding:
         says=f"{name} is missing in every one of {rows:,} rows",
         columns=[name],
         numbers={"missing": rows, "share": 1.0},
-        fix=Fix(do="drop", columns=[name], says=f"drop {name}: it holds nothing"),
+        fix=Fix(do="drop", columns=[name], says="it holds nothing"),
     )

@@ -28,86 +28,91 @@ def check(
     tolerance: largest norm of the residual, relative to the target's. least_varied: rows that must differ from
     the target's commonest value, so that chance cannot copy it.
     """
-    if target is None or len(target) < least_rows:
+    if target is None or len(target) < least_rows or varied(target) < least_varied:
         return
-    if len(target) - target.value_counts()["count"].max() < least_varied:  # type: ignore[operator]  # a count
-        return
-    found = set()
     recurs = 2 * target.n_unique() <= len(target)
-    for name in table.train.columns:
-        says = alone(table.train[name], target, recurs, tolerance)
+    rest = []
+    for values in table.train:
+        says = alone(values, target, recurs, tolerance, least_varied)
         if says:
-            found.add(name)
-            yield finding([name], says)
-    if tame(target):
-        rest = exact_numbers(table.train.drop(found))
-        yield from together(rest, target, tolerance, most_columns)
+            yield finding([values.name], says)
+        else:
+            rest.append(values)
+    yield from together(rest, target, tolerance, most_columns)
 
 
-def alone(values: pl.Series, target: pl.Series, recurs: bool, tolerance: float) -> str:
-    """How a column gives the target away by itself; empty when it does not.
+def varied(target: pl.Series) -> int:
+    """Rows that do not have the commonest value."""
+    return len(target) - int(target.value_counts()["count"].to_numpy().max())
 
-    Where the target's values do not recur, every column without repeats would be a recoding of it: none counts.
+
+def alone(values: pl.Series, target: pl.Series, recurs: bool, tolerance: float, least_varied: int) -> str:
+    """How a column by itself gives the target away, everywhere or where it is known; empty if it does not."""
+    says = same(values, target, recurs, tolerance)
+    if says or not 0 < 2 * values.null_count() <= len(values):
+        return says
+    known = values.is_not_null()
+    truth = target.filter(known)
+    says = same(values.filter(known), truth, recurs, tolerance) if varied(truth) >= least_varied else ""
+    return f"where it is known, {says}" if says else ""
+
+
+def same(values: pl.Series, target: pl.Series, recurs: bool, tolerance: float) -> str:
+    """In what way the values are the target; empty when they are not.
+
+    Only a target whose values recur can be recoded: else any column without repeats would be a recoding.
     """
-    if recurs and recodes(values, target):
-        return (
-            f"{values.name} has one value for each value of {target.name}: it is {target.name} in other words"
-        )
-    present = values.is_not_null()
-    if 2 * int(present.sum()) < len(values):
-        return ""
-    known, truth = values.filter(present), target.filter(present)
-    if recurs and values.null_count() and recodes(known, truth):
-        return f"where {values.name} is known, it is {target.name} in other words"
-    if affine(known, truth, tolerance):
+    if recurs and one_to_one(values, target):
+        return f"{values.name} is {target.name} in other words: each value of one goes with one of the other"
+    x_N, y_N = numbers(values), numbers(target)
+    if x_N is not None and y_N is not None and scaled(x_N, y_N, tolerance):
         return f"{values.name} is {target.name} up to scale and offset"
     return ""
 
 
-def recodes(values: pl.Series, target: pl.Series) -> bool:
-    """Whether values and target map one to one, null being a value."""
+def one_to_one(values: pl.Series, target: pl.Series) -> bool:
+    """Whether each value goes with one value of the target and back, null being a value."""
     for rows in (PREFIX, len(target)):
-        a, b = values.head(rows).alias("a"), target.head(rows).alias("b")
-        distinct = b.n_unique()
-        if a.n_unique() != distinct or pl.DataFrame([a, b]).n_unique() != distinct:
+        distinct = target.head(rows).n_unique()
+        if values.head(rows).n_unique() != distinct:
+            return False
+        pairs = pl.DataFrame([values.head(rows).alias("value"), target.head(rows).alias("target")])
+        if pairs.n_unique() != distinct:
             return False
     return distinct > 1
 
 
-def affine(values: pl.Series, target: pl.Series, tolerance: float) -> bool:
-    """Whether target = intercept + slope · values."""
-    if not tame(values) or not tame(target):
-        return False
-    x_N1, y_N = values.cast(pl.Float64).to_numpy()[:, None], target.cast(pl.Float64).to_numpy()
-    return all(combination.fit(x_N1[:rows], y_N[:rows]).residual <= tolerance for rows in (PREFIX, len(y_N)))
+def numbers(values: pl.Series) -> np.ndarray | None:
+    """Numbers, or true and false, as float64; None if one is missing or too large to be squared and summed."""
+    if values.null_count() or not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+        return None
+    value_N = values.cast(pl.Float64).to_numpy()
+    return value_N if (np.abs(value_N) < LARGEST).all() else None
 
 
-def tame(values: pl.Series) -> bool:
-    """Whether the values are numbers, or true and false, that can be squared and summed; none missing."""
-    if not values.dtype.is_numeric() and values.dtype != pl.Boolean:
-        return False
-    return not values.null_count() and bool((values.cast(pl.Float64).abs() < LARGEST).all())
+def scaled(x_N: np.ndarray, y_N: np.ndarray, tolerance: float) -> bool:
+    """Whether y = intercept + slope · x."""
+    return all(
+        combination.fit(x_N[:rows, None], y_N[:rows]).residual <= tolerance for rows in (PREFIX, len(y_N))
+    )
 
 
-def exact_numbers(frame: pl.DataFrame) -> pl.DataFrame:
-    """The numeric columns without missing or infinite values, as float64."""
-    return pl.DataFrame([values.cast(pl.Float64) for values in frame if tame(values)])
-
-
-def together(frame: pl.DataFrame, target: pl.Series, tolerance: float, most: int) -> Iterator[Finding]:
+def together(rest: list[pl.Series], target: pl.Series, tolerance: float, most: int) -> Iterator[Finding]:
     """Each set of columns that adds up to the target; sets do not share columns."""
-    y_N = target.cast(pl.Float64).to_numpy()
-    while frame.width:
-        rows_N = combination.sample(len(y_N), frame.width)
-        chosen = combination.find(frame[rows_N].to_numpy(), y_N[rows_N], most=most, tolerance=tolerance)
+    y_N = numbers(target)
+    arrays = {values.name: numbers(values) for values in rest} if y_N is not None else {}
+    columns = {name: x_N for name, x_N in arrays.items() if x_N is not None}
+    while columns and y_N is not None:
+        rows_N = combination.sample(len(y_N), len(columns))
+        x_NF = np.column_stack([x_N[rows_N] for x_N in columns.values()])
+        chosen = combination.find(x_NF, y_N[rows_N], most=most, tolerance=tolerance)
         if not chosen:
             return
-        columns = [frame.columns[place] for place in chosen]
-        fit = combination.fit(frame[columns].to_numpy(), y_N)
+        names = [list(columns)[place] for place in chosen]
+        fit = combination.fit(np.column_stack([columns.pop(name) for name in names]), y_N)
         if fit.residual <= tolerance:
-            says = f"{target.name} = {formula(fit, columns)} in all {len(y_N):,} training rows"
-            yield finding(columns, says, {"residual": fit.residual})
-        frame = frame.drop(columns)
+            says = f"{target.name} = {formula(fit, names)} in all {len(y_N):,} training rows"
+            yield finding(names, says, {"residual": fit.residual})
 
 
 def formula(fit: combination.Fit, columns: list[str]) -> str:
@@ -123,9 +128,7 @@ def formula(fit: combination.Fit, columns: list[str]) -> str:
 
 def finding(columns: list[str], says: str, numbers: dict[str, float] | None = None) -> Finding:
     """A blocking finding; its fix drops the whole set."""
-    fix = Fix(
-        do="drop", columns=columns, says=f"drop {', '.join(columns)}: known only together with the target"
-    )
+    fix = Fix(do="drop", columns=columns, says="known only together with the target")
     return Finding(
         code="leak.target_copy", severity="block", says=says, columns=columns, numbers=numbers or {}, fix=fix
     )

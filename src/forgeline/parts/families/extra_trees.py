@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from forgeline.engine import trees
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
+from forgeline.engine.trees import Tree, draw
 from forgeline.kinds import Setting, Shape, Space, TrainRows
 from forgeline.records import Cost
 
 MOST_NODES = 300_000
 """Nodes of all trees: about 10 MB in the release."""
+PROCESS_BYTES = 200 * 2**20
+"""A worker before any data: Python with numpy, onnx and scikit-learn loaded."""
 
 
 def space(shape: Shape) -> Space:
     """Fewer trees for many rows, for time; larger leaves, so that the forest keeps its size."""
-    count = min(100, max(30, 5_000_000 // max(shape.rows, 1)))
+    count = min(100, max(30, 1_000_000 // max(shape.rows, 1)))
     least = max(2, -(-shape.rows * count // MOST_NODES))
     return Space(
         (
@@ -33,19 +35,19 @@ def space(shape: Shape) -> Space:
 def cost(shape: Shape, setting: Setting) -> Cost:
     """Each level of each tree reads each row once for each feature it tries.
 
-    Constants (units of 1e9 operations, about a second): scikit-learn 1.9 on one core of an AMD EPYC, 500 to 200,000
-    rows, 10 to 100 features; a matrix that leaves the processor's cache takes up to twice as long.
+    Constants (units of 1e9 operations, about a second): scikit-learn 1.9 on one core of an AMD EPYC, 500 to
+    200,000 rows, 10 to 100 features; a matrix larger than the processor's cache takes up to twice as long.
     """
     leaves = max(2.0, 0.7 * shape.rows / setting["least"])
     levels = math.log2(leaves) + 1
     matrix_bytes = 4 * shape.rows * shape.features
-    per_row = 2e-8 + 7e-9 * max(1.0, setting["columns"] * shape.features)
+    per_row = 1.5e-8 + 5e-9 * max(1.0, setting["columns"] * shape.features)
     work = setting["trees"] * (1e-4 + shape.rows * levels * per_row) * (1 + min(1.0, matrix_bytes / 2**26))
     nodes = 2 * leaves * setting["trees"]
     return Cost(
         work=work,
         seconds=work,
-        memory_bytes=int(matrix_bytes + shape.rows * 32 + nodes * (64 + 16 * shape.outputs)) + 2**25,
+        memory_bytes=int(PROCESS_BYTES + matrix_bytes + shape.rows * 32 + nodes * (600 + 16 * shape.outputs)),
         size_bytes=int(2000 + nodes * 31 + nodes / 2 * 14 * max(1, shape.outputs - 1)),
         flops_per_row=setting["trees"] * (levels + shape.outputs),
     )
@@ -95,22 +97,22 @@ class FittedForest:
         return p_NK
 
     def graph(self, graph: Graph, x: str) -> str:
-        """One node with all trees; of a binary task's two probabilities one is summed, the other is the rest."""
+        """One node with all trees; of two probabilities one is summed and the other is the rest."""
         if self.shape.task != "binary":
-            return trees.draw(self.trees(0), graph, x, self.shape.outputs)
-        positive = trees.draw(self.trees(1), graph, x, 1)
+            return draw(self.trees(0), graph, x, self.shape.outputs)
+        positive = draw(self.trees(1), graph, x, 1)
         return graph.add("Concat", graph.add("Sub", graph.constant(1.0), positive), positive, axis=1)
 
-    def trees(self, first: int) -> list[trees.Tree]:
+    def trees(self, first: int) -> list[Tree]:
         """The trees with what each leaf adds to the outputs from `first` on."""
         return [self.tree(estimator.tree_, first) for estimator in self.forest.estimators_]
 
-    def tree(self, tree: Any, first: int) -> trees.Tree:
+    def tree(self, tree: Any, first: int) -> Tree:
         """One tree in our form."""
         value_MK = np.zeros((tree.node_count, self.shape.outputs))
         value_MK[:, getattr(self.forest, "classes_", [0])] = tree.value[:, 0, :]
         leaf_M = tree.children_left < 0
-        return trees.Tree(
+        return Tree(
             feature_M=np.where(leaf_M, -1, tree.feature),
             threshold_M=tree.threshold,
             left_M=tree.children_left,

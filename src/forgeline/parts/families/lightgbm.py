@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from forgeline.engine import link, trees
+from forgeline.engine import link
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
+from forgeline.engine.trees import Tree, draw
 from forgeline.kinds import Setting, Shape, Space, TrainRows
 from forgeline.records import Cost
 
+PROCESS_BYTES = 200 * 2**20
+"""A worker before any data: Python with numpy, onnx and LightGBM loaded."""
+OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "l2"}
 NAMES = ("trees", "rate", "leaves", "columns", "rows", "least", "penalty")
 DEFAULT = (100, 0.1, 31, 1.0, 1.0, 20, 0.0)
 """LightGBM's own defaults."""
@@ -27,11 +31,11 @@ SMALL = (
 )
 MIDDLE = (
     (800, 0.03, 15, 0.4, 0.8, 10, 0.0),
-    (1500, 0.03, 8, 0.3, 0.8, 20, 0.0),
-    (300, 0.05, 31, 0.3, 1.0, 50, 5.0),
     (600, 0.05, 31, 0.6, 0.8, 20, 1.0),
-    (400, 0.05, 15, 0.6, 0.8, 20, 0.0),
+    (300, 0.05, 31, 0.3, 1.0, 50, 5.0),
+    (1500, 0.03, 8, 0.3, 0.8, 20, 0.0),
     (500, 0.05, 63, 0.5, 0.8, 20, 1.0),
+    (400, 0.05, 15, 0.6, 0.8, 20, 0.0),
 )
 LARGE = (
     (200, 0.1, 63, 0.6, 1.0, 50, 1.0),
@@ -45,8 +49,9 @@ LARGE = (
 def space(shape: Shape, *, small: int = 3_000, large: int = 200_000) -> Space:
     """LightGBM's defaults, then slower and more regular boosting, the most promising first.
 
-    SMALL: together the best of eleven by three-fold scores on a dozen public sets of 200 to 3,500 rows. MIDDLE: by
-    ROC AUC on UCI Adult beside the defaults (+.0019 to +.0009), with larger trees for regression. With many classes there are fewer, faster steps, because each step fits one tree a class.
+    SMALL: together the best of eleven, by three-fold scores on a dozen public sets of 200 to 3,500 rows.
+    MIDDLE: by ROC AUC on UCI Adult beside the defaults (+.0019 to +.0009), and larger trees for regression.
+    With many classes there are fewer, faster steps, because each step fits one tree a class.
     """
     points = SMALL if shape.rows < small else MIDDLE if shape.rows <= large else LARGE
     slower = (2 / max(shape.outputs, 2)) ** 0.5
@@ -66,8 +71,8 @@ def cost(shape: Shape, setting: Setting) -> Cost:
     """Each tree reads each row once a level, and each leaf scans every feature's bins.
 
     Constants (units of 1e9 operations, about a second): LightGBM 4.7 on one core of an AMD EPYC, 500 to
-    200,000 rows, 10 to 100 features, 8 to 63 leaves. Twenty flags are bundled into about one feature; where it is not
-    known how many are flags, four of five beyond the first ten are taken to be flags.
+    200,000 rows, 10 to 100 features, 8 to 63 leaves. Twenty flags are bundled into about one feature; where
+    their number is not known, four of five features beyond the first ten are taken to be flags.
     """
     flags = max(shape.features - 10, 0) * 0.8 if shape.flags is None else shape.flags
     features = shape.features - 0.95 * flags
@@ -79,7 +84,11 @@ def cost(shape: Shape, setting: Setting) -> Cost:
     return Cost(
         work=work,
         seconds=work,
-        memory_bytes=int(shape.rows * (shape.features * 4 + features * 2 + 40 * shape.outputs)) + 2**25,
+        memory_bytes=int(
+            PROCESS_BYTES
+            + shape.rows * (shape.features * 4 + features * 2 + 40 * shape.outputs)
+            + trees_grown * leaves * 1200
+        ),
         size_bytes=int(2000 + trees_grown * 70 * leaves),
         flops_per_row=trees_grown * (math.log2(leaves) + 2),
     )
@@ -88,9 +97,6 @@ def cost(shape: Shape, setting: Setting) -> Cost:
 def build(shape: Shape, setting: Setting, seed: Seed) -> Boosting:
     """Untrained boosting."""
     return Boosting(shape, setting, seed)
-
-
-OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "l2"}
 
 
 @dataclass(frozen=True)
@@ -145,30 +151,32 @@ class FittedBoosting:
     def graph(self, graph: Graph, x: str) -> str:
         """One node with all trees, then the link."""
         targets = link.scores(self.shape.task, self.shape.outputs)
-        scores = trees.draw(read(self.booster.model_to_string(), targets), graph, x, targets)
+        scores = draw(read(self.booster.model_to_string(), targets), graph, x, targets)
         return link.draw(graph, scores, self.shape.task)
 
 
-def read(model: str, targets: int) -> list[trees.Tree]:
+def read(model: str, targets: int) -> list[Tree]:
     """The trees in the text of a model; they take turns at the targets."""
     blocks = model.split("\nTree=")[1:]
     return [read_tree(block, index % targets) for index, block in enumerate(blocks)]
 
 
-def read_tree(block: str, target: int) -> trees.Tree:
+def read_tree(block: str, target: int) -> Tree:
     """One tree; LightGBM writes child -1 - k for its k-th leaf, which becomes node splits + k here."""
     lines = dict(line.split("=", 1) for line in block.partition("\n\n")[0].splitlines()[1:])
     leaf_L = np.array(lines["leaf_value"].split(), np.float64)
     splits = len(leaf_L) - 1
 
     def column(key: str, dtype: Any, leaf: float) -> np.ndarray:
-        return np.append(np.array(lines.get(key, "").split()[:splits], dtype), np.full(len(leaf_L), leaf, dtype))
+        return np.append(
+            np.array(lines.get(key, "").split()[:splits], dtype), np.full(len(leaf_L), leaf, dtype)
+        )
 
     def child(key: str) -> np.ndarray:
         given = column(key, np.int64, 0)
         return np.where(given < 0, splits - 1 - given, given)
 
-    return trees.Tree(
+    return Tree(
         feature_M=column("split_feature", np.int64, -1),
         threshold_M=column("threshold", np.float64, 0),
         left_M=child("left_child"),

@@ -1,0 +1,129 @@
+"""Kill it anywhere: what a run has finished is kept, and it ends in the same release."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+KILLS, TIMED_KILLS = 25, 5
+COMMAND = [sys.executable, "-m", "forgeline"]
+WORK = ["run", "data.csv", "--target", "bought", "--work", "3"]
+
+
+@pytest.fixture(scope="module")
+def data() -> pl.DataFrame:
+    generator = np.random.default_rng(5)
+    x, city = generator.normal(size=(400, 3)), generator.choice(["Oslo", "Rome", "Lima"], 400)
+    bought = generator.random(400) < 1 / (1 + np.exp(-(x[:, 0] + x[:, 1] * (city == "Rome"))))
+    columns = {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "city": city, "bought": np.where(bought, "yes", "no")}
+    return pl.DataFrame(columns)
+
+
+def folder_with(data: pl.DataFrame, folder: Path) -> Path:
+    folder.mkdir()
+    data.write_csv(folder / "data.csv")
+    return folder
+
+
+def forgeline(folder: Path, *arguments: str) -> dict:
+    """One verb to its end; what --json prints."""
+    done = subprocess.run(
+        [*COMMAND, *arguments, "--json"], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def run_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / ".forgeline" / "runs").glob("*"))
+
+
+def kill_after(folder: Path, arguments: list[str], seconds: float) -> bool:
+    """Start a verb in a session of its own and SIGKILL it; whether it was still running then."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Every core at work on something else."""
+    loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for load in loads:
+            load.kill()
+            load.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_runs_end_in_the_undisturbed_release(data, tmp_path):
+    calm = folder_with(data, tmp_path / "calm")
+    began = time.perf_counter()
+    undisturbed = forgeline(calm, *WORK)
+    whole_seconds = time.perf_counter() - began
+    moments = random.Random(3)
+    killed, equal = 0, 0
+    for index in range(KILLS):
+        folder = folder_with(data, tmp_path / f"killed-{index}")
+        killed += kill_after(folder, WORK, moments.uniform(0.2, 0.95) * whole_seconds)
+        begun = run_names(folder)
+        ended = forgeline(folder, "resume", "latest") if begun else forgeline(folder, *WORK)
+        equal += ended["digest"] == undisturbed["digest"]
+    assert (equal, killed >= KILLS * 0.8) == (KILLS, True), f"{equal} equal, {killed} killed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_timed_runs_equal_their_own_verification(data, tmp_path):
+    moments = random.Random(4)
+    for index in range(TIMED_KILLS):
+        folder = folder_with(data, tmp_path / f"timed-{index}")
+        timed = ["run", "data.csv", "--target", "bought", "--time", "9s"]
+        kill_after(folder, timed, moments.uniform(1.5, 7))
+        ended = forgeline(folder, "resume", "latest") if run_names(folder) else forgeline(folder, *timed)
+        verified = forgeline(folder, "verify", "latest")
+        assert verified["equal"], verified
+        assert verified["release"]["recorded"] == verified["release"]["made_again"] == ended["digest"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_work_runs_are_equal_idle_and_under_load(data, tmp_path):
+    idle = forgeline(folder_with(data, tmp_path / "idle"), *WORK)
+    with busy_cores():
+        loaded = forgeline(folder_with(data, tmp_path / "loaded"), *WORK)
+    assert idle["digest"] == loaded["digest"]
+    other_seed = forgeline(folder_with(data, tmp_path / "seed"), *WORK, "--seed", "1")
+    assert other_seed["digest"] != idle["digest"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seconds", [10, 20])
+def test_time_is_kept_to_the_second(data, tmp_path, seconds):
+    many = pl.concat([data.with_columns(pl.col("a") + shift / 97) for shift in range(40)])
+    folder = folder_with(many, tmp_path / "timed")
+    began = time.perf_counter()
+    ended = forgeline(folder, "run", "data.csv", "--target", "bought", "--time", f"{seconds}s")
+    assert time.perf_counter() - began <= seconds + 1
+    assert ended["release"]

@@ -1,0 +1,293 @@
+import hashlib
+import io
+import time
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from forgeline import catalog, records, spec
+from forgeline.engine import columns, targets
+from forgeline.engine.seeds import Seed
+from forgeline.errors import BadInput
+from forgeline.stages.assess import assess
+
+DRAW = np.random.default_rng(12)
+ROWS = 600
+PEOPLE = pl.DataFrame(
+    {
+        "id": np.arange(ROWS),
+        "age": DRAW.integers(18, 80, ROWS),
+        "sex": DRAW.choice(["f", "m"], ROWS),
+        "city": [f"city {at % 7}" for at in range(ROWS)],
+        "since": [datetime(2020, 1, 1) + timedelta(days=at // 2) for at in range(ROWS)],
+        "gap": pl.Series(DRAW.normal(size=ROWS)).set(pl.Series(DRAW.random(ROWS) < 0.25), None),
+        "unit": ["kg"] * ROWS,
+        "hired": DRAW.choice(["no", "yes"], ROWS, p=[0.7, 0.3]),
+    }
+)
+
+
+class Workspace:
+    """Keeps a frame and what is stored, in memory."""
+
+    def __init__(self, frame: pl.DataFrame):
+        self.rows, self.files = frame, {}
+        self.seed, self.catalog, self.said = Seed(0), catalog, []
+
+    def frame(self, digest):
+        return self.rows
+
+    def put(self, data, name=""):
+        digest = hashlib.sha256(data).hexdigest()
+        self.files[digest] = data
+        return records.Ref(digest=digest, size_bytes=len(data), name=name)
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def run(frame, target="hired", *, keep=(), labelled=True, findings=(), refine=None, split=None, **ask):
+    """The assessment of a frame, and the side of each row."""
+    frame, facts = columns.settle(frame, {}, {})
+    aim = targets.aim(frame[target]) if target else None
+    snapshot = records.Snapshot(
+        findings=list(findings),
+        facts=records.SnapshotFacts(
+            digest="snapshot",
+            rows=frame.height,
+            columns=[
+                records.Column(name=f.name, kind=f.kind, dtype=f.dtype, missing=f.missing, distinct=f.distinct)
+                for f in facts
+            ],
+            task=aim.task if aim else None,
+            task_why="",
+            target=target,
+            classes=aim.classes if aim else [],
+            positive=aim.positive if aim else None,
+            weight="",
+            keep=list(keep),
+            missing=[],
+            left_out=0,
+            sources=[],
+            test_digest="their test",
+            test_rows=50,
+            test_labelled=labelled,
+        ),
+    )
+    work = Workspace(frame)
+    asked = spec.check({"assess": ask, "split": split or {}, "refine": refine or {}})
+    found = assess(asked.assess, asked.split, asked.refine, snapshot, work)
+    return found, np.load(io.BytesIO(work.files[found.facts.split.digest])), work
+
+
+def codes(assessment):
+    return [finding.code for finding in assessment.findings]
+
+
+def test_the_split_is_one_byte_a_row_and_counted():
+    found, side, _ = run(PEOPLE)
+    facts = found.facts
+    assert (side.dtype, side.shape) == (np.uint8, (ROWS,))
+    assert (facts.train_rows, facts.test_rows) == ((side == 0).sum(), (side == 1).sum())
+    assert found.numbers["rows.test"].value == facts.test_rows
+    assert 80 < facts.test_rows < 160
+    assert (len(facts.test_digest), facts.test_why, facts.group, facts.time) == (64, "", "", "")
+    assert "20% of the rows" in facts.split_how
+
+
+def test_the_record_is_a_function_of_the_data_alone():
+    first, second = (run(PEOPLE, protected=["sex"])[0] for _ in range(2))
+    assert first.digest == second.digest
+    assert records.decode(
+        records.encode(records.Assessment(facts=first.facts, stage="assess", schema=records.schema("assess")))
+    )
+
+
+def test_rows_without_a_target_are_left_out():
+    frame = PEOPLE.with_columns(pl.when(pl.col("id") % 10 == 3).then(None).otherwise("hired").alias("hired"))
+    found, side, _ = run(frame)
+    assert (np.flatnonzero(side == 2) == np.arange(3, ROWS, 10)).all()
+    assert found.facts.train_rows + found.facts.test_rows == ROWS - 60
+
+
+def test_the_test_digest_changes_with_the_sealed_rows():
+    assert run(PEOPLE)[0].facts.test_digest == run(PEOPLE)[0].facts.test_digest
+    assert run(PEOPLE)[0].facts.test_digest != run(PEOPLE, split={"share": 0.3})[0].facts.test_digest
+
+
+def test_groups_stay_on_one_side():
+    found, side, _ = run(PEOPLE, split={"by": "city", "share": 0.4})
+    sides = PEOPLE.with_columns(side=side).group_by("city").agg(pl.col("side").n_unique())
+    assert sides["side"].max() == 1
+    assert (found.facts.group, found.facts.time) == ("city", "")
+
+
+def test_a_kept_identifier_may_name_the_groups():
+    assert run(PEOPLE, keep=["city"], split={"by": "city", "share": 0.4})[0].facts.group == "city"
+
+
+def test_a_date_column_seals_the_last_rows():
+    found, side, _ = run(PEOPLE, split={"by": "since"})
+    assert (found.facts.group, found.facts.time) == ("", "since")
+    assert side.tolist() == sorted(side.tolist())
+    assert side.sum() == 120
+
+
+@pytest.mark.parametrize(
+    ("labelled", "digest", "why"), [(True, "their test", ""), (False, None, "the test file has no labels")]
+)
+def test_a_test_file_replaces_the_split(labelled, digest, why):
+    found, side, _ = run(PEOPLE, split={"file": "test.csv"}, labelled=labelled)
+    assert not side.any()
+    assert (found.facts.test_digest, found.facts.test_why, found.facts.test_rows) == (digest, why, 50)
+
+
+def test_a_seal_of_hardly_any_row_says_why_there_is_no_test():
+    found, _, _ = run(PEOPLE, split={"share": 1e-9})
+    assert found.facts.test_digest is None
+    assert found.facts.test_why == "the split sealed 0 of 600 rows: too few"
+
+
+def test_without_a_target_the_facts_are_still_found():
+    found, _, _ = run(PEOPLE.drop("hired"), target="", protected=["sex"])
+    assert found.facts.test_why == "no target was named"
+    assert {"quality.missing", "quality.constant", "quality.identifier"} <= set(codes(found))
+
+
+def test_findings_come_blocking_first_and_with_those_of_the_snapshot():
+    earlier = records.Finding(
+        code="quality.infinite", severity="warn", says="inf", columns=["age"], numbers={"cells": 6}
+    )
+    found, _, _ = run(PEOPLE.with_columns(copy=pl.col("hired").str.to_uppercase()), findings=[earlier])
+    assert codes(found) == [
+        "leak.target_copy",
+        "quality.identifier",
+        "quality.infinite",
+        "quality.constant",
+        "quality.missing",
+    ]
+    assert [found.numbers[f"findings.{kind}"].value for kind in ("blocking", "warn", "note")] == [1, 2, 2]
+
+
+LEAKING = PEOPLE.with_columns(copy=pl.col("hired").str.to_uppercase())
+SIGNED = {"code": "leak.target_copy", "by": "Ada", "reason": "it is a toy"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "apply", "blocking"),
+    [
+        ([], "safe", 1),
+        ([SIGNED], "safe", 0),
+        ([SIGNED | {"columns": ["copy", "age"]}], "safe", 0),
+        ([SIGNED | {"columns": ["age"]}], "safe", 1),
+        ([SIGNED | {"code": "leak.other"}], "safe", 1),
+        ([], ["safe", "leak.target_copy"], 0),
+        ([], ["quality.constant"], 1),
+    ],
+)
+def test_a_block_is_lifted_by_a_signature_or_by_naming_its_fix(accept, apply, blocking):
+    found, _, _ = run(LEAKING, accept=accept, refine={"apply": apply})
+    assert found.numbers["findings.blocking"].value == blocking
+    assert "leak.target_copy" in codes(found)
+
+
+def test_a_signature_is_kept_and_one_for_nothing_is_noted():
+    found, _, _ = run(LEAKING, accept=[SIGNED, SIGNED | {"code": "bias.never"}])
+    assert found.facts.accepted == [
+        {"code": "leak.target_copy", "columns": ["copy"], "by": "Ada", "reason": "it is a toy"}
+    ]
+    assert codes(found).count("spec.accept_unused") == 1
+
+
+def test_completeness_and_consistency_are_plain_shares():
+    frame = pl.DataFrame(
+        {
+            "a": [1.5, 2.5, None, 4.5, 4.5, 7.5, 8.5, 9.5],
+            "b": [1] * 8,
+            "y": [0.1, 0.2, 0.3, 0.4, 0.4, 0.5, 0.6, 0.8],
+        }
+    )
+    numbers = run(frame, "y", split={"file": "t.csv"})[0].numbers
+    assert numbers["quality.completeness"].value == 15 / 16
+    assert numbers["quality.completeness"].low == pytest.approx(0.7167, abs=5e-5)  # Wilson, 15 of 16
+    assert numbers["quality.consistency"].value == pytest.approx(7 / 8 * 1 / 2)
+
+
+def test_the_repeats_are_kept_as_a_file():
+    found, _, work = run(pl.concat([PEOPLE, PEOPLE[[5, 5, 9]]]))
+    repeats = next(finding for finding in found.findings if finding.code == "quality.duplicate")
+    kept = pl.read_parquet(io.BytesIO(work.files[repeats.rows.ref.digest]))
+    assert kept.rows() == [(600, 3.0), (601, 3.0), (602, 2.0)]
+
+
+def test_base_rates_by_group_come_as_table_and_number():
+    found, side, _ = run(PEOPLE, protected=["sex"])
+    table = next(table for table in found.tables if table.title.startswith("sex"))
+    train = PEOPLE.filter(side == 0)
+    rates = dict(train.group_by("sex").agg((pl.col("hired") == "yes").mean()).iter_rows())
+    assert {row[0]: row[2] for row in table.rows} == pytest.approx(rates)
+    number = found.numbers["bias.sex.disparate_impact"]
+    assert number.value == pytest.approx(min(rates.values()) / max(rates.values()))
+    assert number.low < number.value < number.high
+
+
+def test_a_ratio_that_cannot_be_has_its_reason():
+    found, _, _ = run(PEOPLE.with_columns(kind=pl.lit("one")), protected=["kind"])
+    number = found.numbers["bias.kind.disparate_impact"]
+    assert (number.value, number.why) == (None, "1 group(s) of 30 training rows or more")
+
+
+def test_the_profile_shows_every_column_and_the_bars_the_telling_ones():
+    found, side, _ = run(PEOPLE)
+    table = found.tables[0]
+    assert [row[0] for row in table.rows] == PEOPLE.columns[:-1]
+    age = dict(zip(table.columns, table.rows[1], strict=True))
+    assert age["median"] == PEOPLE.filter(side == 0)["age"].median()
+    titles = [histogram.title for histogram in found.histograms]
+    assert titles == ["Target: hired", "age", "sex", "city", "gap"]
+    assert found.histograms[0].levels == ["no", "yes"]
+    assert sum(found.histograms[0].counts) == found.facts.train_rows
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"split": {"by": "citty"}}, "[split] by: no column citty. Did you mean city?"),
+        ({"split": {"by": "hired"}}, "the target cannot decide the split"),
+        ({"protected": ["sexx"]}, "[assess] protected: no feature column sexx. Did you mean sex?"),
+        ({"checks": [{"use": "constants"}]}, "unknown part constants. Did you mean constant?"),
+        (
+            {"checks": [{"use": "missing", "warn_abov": 0.1}]},
+            "missing has no option warn_abov. Did you mean warn_above?",
+        ),
+        ({"split": {"share": 0.999999}}, "the split leaves no row to learn from"),
+    ],
+)
+def test_bad_input_is_answered(given, says):
+    with pytest.raises(BadInput) as error:
+        run(PEOPLE, **given)
+    assert says in str(error.value)
+
+
+def test_a_split_that_leaves_one_class_is_answered():
+    frame = PEOPLE.with_columns(hired=pl.when(pl.col("id") < 500).then(pl.lit("no")).otherwise("hired"))
+    with pytest.raises(BadInput, match=r"only hired = no to learn from.*another column than since"):
+        run(frame, split={"by": "since", "share": 0.25})
+
+
+def test_options_of_a_check_are_heeded():
+    found, _, _ = run(PEOPLE, checks=[{"use": "missing", "warn_above": 0.1}])
+    assert next(finding for finding in found.findings if finding.columns == ["gap"]).severity == "warn"
+
+
+@pytest.mark.slow
+def test_a_million_rows_take_seconds():
+    draw = np.random.default_rng(0)
+    frame = pl.DataFrame({f"x{at}": draw.normal(size=1_000_000) for at in range(20)})
+    frame = frame.with_columns(y=pl.col("x0") > pl.col("x1"))
+    began = time.perf_counter()
+    found, _, _ = run(frame, "y")
+    assert found.findings == []
+    assert time.perf_counter() - began < 20
