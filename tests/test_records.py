@@ -68,7 +68,7 @@ def test_what_is_decided_is_in_the_digest(fields):
 def test_the_place_is_not_in_a_snapshots_digest():
     facts = {
         **dict.fromkeys(("digest", "task_why", "target", "weight"), ""),
-        **dict.fromkeys(("columns", "classes", "keep", "missing", "sources"), []),
+        **{name: [] for name in ("columns", "classes", "keep", "missing", "sources")},
         **dict.fromkeys(("rows", "left_out", "test_rows"), 0),
         **dict.fromkeys(("task", "positive", "test_digest")),
         "test_labelled": False,

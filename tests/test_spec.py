@@ -118,7 +118,7 @@ def test_a_spec_is_frozen():
         ({"trian": {}}, ["unknown key trian", "Did you mean train?"]),
         ({"split": 3}, ["split is a section", "Write [split]"]),
         ({"split": {"share": 1.0}}, ["share"]),
-        ({"split": {"share": "a fifth"}}, ["split.share", "float"]),
+        ({"split": {"share": "a fifth"}}, ["split.share", '"a fifth"', "a number > 0 and < 1"]),
         ({"seed": -1}, ["seed"]),
         ({"evaluate": {"threshold": 1.1}}, ["threshold"]),
         ({"refine": {"apply": "all"}}, ["refine.apply"]),
@@ -181,7 +181,15 @@ def test_override_below_a_value_is_refused():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0.5", 0.5), ("true", True), ('["a"]', ["a"]), (">50K", ">50K"), ('"1"', "1"), ("a = b", "a = b"), ("", "")],
+    [
+        ("0.5", 0.5),
+        ("true", True),
+        ('["a"]', ["a"]),
+        (">50K", ">50K"),
+        ('"1"', "1"),
+        ("a = b", "a = b"),
+        ("", ""),
+    ],
 )
 def test_toml_value(text, value):
     assert spec.toml_value(text) == value
@@ -204,7 +212,14 @@ def test_no_duration(text):
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("512", 512), ("6GB", 6 * 10**9), ("512 MB", 512 * 10**6), ("1.5GiB", 3 * 2**29), ("2k", 2000), ("1KiB", 1024)],
+    [
+        ("512", 512),
+        ("6GB", 6 * 10**9),
+        ("512 MB", 512 * 10**6),
+        ("1.5GiB", 3 * 2**29),
+        ("2k", 2000),
+        ("1KiB", 1024),
+    ],
 )
 def test_parse_bytes(text, size):
     assert spec.parse_bytes(text) == size
@@ -234,7 +249,9 @@ def test_a_gate_is_shown_as_it_is_written():
     assert spec.parse_gate("findings.blocking", "== 0").text == "findings.blocking == 0"
 
 
-@pytest.mark.parametrize("condition", ["", "0.9", ">=", "low 0.9", "mean >= 1", ">= high", "=> 0.9", ">= 0.9 or 1"])
+@pytest.mark.parametrize(
+    "condition", ["", "0.9", ">=", "low 0.9", "mean >= 1", ">= high", "=> 0.9", ">= 0.9 or 1"]
+)
 def test_no_condition(condition):
     assert "is no condition" in refused(spec.parse_gate, "test.rmse", condition)
 

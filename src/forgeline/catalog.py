@@ -87,7 +87,7 @@ def names(kind: str) -> list[str]:
     return [entry.name for entry in parts(kind)]
 
 
-def load(kind: str, name: str) -> Any:
+def load(kind: str, name: str, where: str = "") -> Any:
     """The part's module. Errors: BadInput with the nearest name, or naming the verb it lacks."""
     for entry in parts(kind):
         if entry.name == name:
@@ -96,7 +96,7 @@ def load(kind: str, name: str) -> Any:
                 if not callable(getattr(module, verb, None)):
                     raise BadInput(f"part {name} of {entry.origin} has no verb {verb}", where=f"parts/{kind}")
             return module
-    raise BadInput(f"unknown part {name}", where=f"parts/{kind}", asked=name, known=names(kind))
+    raise BadInput(f"unknown part {name}", where=where or f"parts/{kind}", asked=name, known=names(kind))
 
 
 def options(kind: str, name: str) -> dict[str, Any]:
@@ -109,11 +109,24 @@ def check_options(kind: str, part: dict[str, Any], where: str) -> dict[str, Any]
     """The options of `{use = "name", …}` without `use`. Errors: BadInput with the nearest option."""
     if "use" not in part:
         raise BadInput("a part is named by `use`", where=where, remedy=f"Known: {', '.join(names(kind))}.")
+    load(kind, part["use"], where)
     known = options(kind, part["use"])
-    for key in part:
-        if key != "use" and key not in known:
-            raise BadInput(f"{part['use']} has no option {key}", where=where, asked=key, known=known or ["use"])
-    return {key: value for key, value in part.items() if key != "use"}
+    return {key: option(part, key, known, where) for key in part if key != "use"}
+
+
+def option(part: dict[str, Any], key: str, known: dict[str, Any], where: str) -> Any:
+    """One option's value, of its default's type. Errors: BadInput with the nearest option, or the default."""
+    import msgspec
+
+    if key not in known:
+        raise BadInput(f"{part['use']} has no option {key}", where=where, asked=key, known=known or ["use"])
+    try:
+        return msgspec.convert(part[key], type(known[key]))
+    except msgspec.ValidationError:
+        what = f"{key} of {part['use']} is {part[key]!r}"
+        raise BadInput(
+            what, where=where, remedy=f"Give a value like its default, {known[key]!r}."
+        ) from None
 
 
 def source_digest(entry: Entry) -> str:

@@ -6,7 +6,8 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +18,18 @@ if TYPE_CHECKING:
     from forgeline.session import Run
     from forgeline.spec import Spec
 
-DATA_ENDINGS = (".csv", ".tsv", ".txt", ".data", ".parquet", ".jsonl", ".ndjson", ".json", ".gz")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code: 0 done, 1 internal, 2 bad input, 3 gate, 4 budget, 130 interrupted."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     signal.signal(signal.SIGTERM, interrupt)
+    forget()
     try:
-        asked = parser().parse_args(arguments)
-        verb: Callable[[argparse.Namespace], int] = asked.verb
-        return verb(asked)
+        return run_verb(arguments)
     except Stop as stop:
         return answer(stop, "--json" in arguments)
     except KeyboardInterrupt:
-        return interrupted()
+        return interrupted("--json" in arguments)
     except BrokenPipeError:
         sys.stderr.close()
         return 1
@@ -45,19 +43,19 @@ def interrupt(number: int, frame: Any) -> None:
 def answer(stop: Stop, as_json: bool) -> int:
     """Say why the program stops, once."""
     run = current_run()
-    if as_json and run is not None and run.folder.exists():
-        emit(run.plain())
-    elif as_json:
-        emit({"error": str(stop), "exit": stop.exit_code})
+    if as_json:
+        emit(so_far(run) | ({"error": str(stop), "exit": stop.exit_code} if stop.exit_code != 3 else {}))
     say(f"forgeline: {stop}")
     if stop.exit_code == 3 and run is not None:
         say(f"\nRun {run.name} is blocked. Report: {run.report}\n{remedy(run)}")
     return stop.exit_code
 
 
-def interrupted() -> int:
+def interrupted(as_json: bool) -> int:
     """Ctrl-C: what is finished is kept."""
     run = current_run()
+    if as_json:
+        emit(so_far(run) | {"error": "interrupted", "exit": 130})
     if run is None or not run.folder.exists():
         say("\nforgeline: interrupted; nothing was begun")
     else:
@@ -65,10 +63,21 @@ def interrupted() -> int:
     return 130
 
 
+def forget() -> None:
+    """Speak of no run that an earlier call in this process has opened."""
+    if "forgeline.session" in sys.modules:
+        sys.modules["forgeline.session"].OPENED.clear()
+
+
 def current_run() -> Run | None:
     """The run this process has opened, if any."""
     session = sys.modules.get("forgeline.session")
     return session.OPENED[-1] if session and session.OPENED else None
+
+
+def so_far(run: Run | None) -> dict[str, Any]:
+    """What `run --json` prints of the run this process has opened; nothing when there is none."""
+    return run.plain() if run is not None and run.folder.exists() else {}
 
 
 def remedy(run: Run) -> str:
@@ -95,6 +104,17 @@ class Parser(argparse.ArgumentParser):
             asked = message.split("invalid choice: ")[1].split(" ")[0].strip("'")
             raise BadInput(f"no verb {asked}", asked=asked, known=VERBS)
         raise BadInput(message, where="command line", remedy=f"See: {self.prog} --help")
+
+
+def run_verb(arguments: list[str]) -> int:
+    """Call the verb that the arguments name. Errors: BadInput with the nearest option."""
+    asked, rest = parser().parse_known_args(arguments)
+    if rest:
+        name = next(name for name, (function, _) in VERBS.items() if function is asked.verb)
+        known = [each for names, _ in VERBS[name][1] for each in names if each.startswith("--")] + ["--json"]
+        raise BadInput(f"{name} does not take {rest[0]}", where="command line", asked=rest[0], known=known)
+    verb: Callable[[argparse.Namespace], int] = asked.verb
+    return verb(asked)
 
 
 def parser() -> Parser:
@@ -127,8 +147,11 @@ def option(*names: str, **details: Any) -> Option:
 def verb_run(asked: argparse.Namespace) -> int:
     """Run the line: a spec, or data with --target; ends in a release."""
     run = go(asked, until=asked.until)
-    if asked.predict:
-        predict_test(asked, run)
+    if asked.predict and run.release is not None:
+        from forgeline.serving.batch import predict
+
+        with reading():
+            predict(run.release.folder, run.base / run.ask.split.file, Path(asked.predict), [])
     return ended(asked, run)
 
 
@@ -257,12 +280,9 @@ def verb_gc(asked: argparse.Namespace) -> int:
 def verb_predict(asked: argparse.Namespace) -> int:
     """Predict a file with a release: one row per input row, same order."""
     from forgeline.serving.batch import predict
-    from forgeline.serving.reader import BadRows
 
-    try:
+    with reading():
         result = predict(release(asked.release), Path(asked.data), Path(asked.output), asked.keep)
-    except BadRows as error:
-        raise BadInput(str(error).rstrip(".")) from None
     for note in result["notes"]:
         say(f"note: {note}")
     emit(result) if asked.json else print(f"{result['rows']} predictions in {asked.output}")
@@ -271,14 +291,11 @@ def verb_predict(asked: argparse.Namespace) -> int:
 
 def verb_serve(asked: argparse.Namespace) -> int:
     """Serve a release: POST /predict, GET /health; on this machine only, unless told otherwise."""
-    from forgeline.serving.reader import BadRows
     from forgeline.serving.server import serve
 
     token = Path(asked.token_file) if asked.token_file else None
-    try:
+    with reading():
         serve(release(asked.release), asked.host, asked.port, token, lambda url: told_url(asked, url))
-    except BadRows as error:
-        raise BadInput(str(error).rstrip(".")) from None
     return 0
 
 
@@ -287,12 +304,9 @@ def verb_monitor(asked: argparse.Namespace) -> int:
     import msgspec
 
     from forgeline.monitoring.monitor import lines, monitor
-    from forgeline.serving.reader import BadRows
 
-    try:
+    with reading():
         result = monitor(release(asked.release), Path(asked.data))
-    except BadRows as error:
-        raise BadInput(str(error).rstrip(".")) from None
     emit(msgspec.to_builtins(result)) if asked.json else print("\n".join(lines(result)))
     return 0
 
@@ -360,14 +374,17 @@ def wanted(asked: argparse.Namespace) -> tuple[Spec, Path]:
     place = Path(asked.data or ".")
     if is_spec(place):
         plain, base = spec.load(place), (place if place.is_dir() else place.parent)
-        where = str(place)
+        where = str(place / "forgeline.toml" if place.is_dir() else place)
     elif asked.data is None:
         raise BadInput("no forgeline.toml here", where=str(place.resolve()), remedy=HOW_TO_BEGIN)
     else:
         plain, base, where = {"snapshot": {"source": str(place.resolve())}}, Path.cwd(), "command line"
     plain = spec.override(plain, getattr(asked, "set", None) or [])
+    spec.known_keys(plain, spec.Spec, where)
     put_options(plain, asked)
     ask = spec.check(plain, where)
+    if getattr(asked, "predict", None):
+        check_predict(asked, ask)
     if not ask.snapshot.target and asked.verb is not verb_assess:
         raise BadInput("no target column was named", where=where, remedy="Give --target COLUMN.")
     return ask, base.resolve()
@@ -402,15 +419,29 @@ def put_options(plain: dict[str, Any], asked: argparse.Namespace) -> None:
         put("refine", "apply", [*named, *given["apply"]])
 
 
-def predict_test(asked: argparse.Namespace, run: Run) -> None:
-    """`--predict OUT`: predictions for the test file."""
-    from forgeline.serving.batch import predict
+def check_predict(asked: argparse.Namespace, ask: Spec) -> None:
+    """Raise BadInput where `--predict OUT` could not be written once the line is through."""
+    out = Path(asked.predict)
+    if not ask.split.file:
+        what, remedy = "needs a test file", "Give --test FILE as well."
+    elif asked.until != "release":
+        what, remedy = f"needs a release, which --until {asked.until} does not reach", "Leave one of them out."
+    elif out.suffix.lower() not in (".csv", ".parquet") or not out.absolute().parent.is_dir():
+        what, remedy = f"cannot write {out}", "Name a .csv or .parquet file in a folder that is there."
+    else:
+        return
+    raise BadInput(f"--predict {what}", where="command line", remedy=remedy)
 
-    if not run.ask.split.file:
-        raise BadInput("--predict needs a test file", where="command line", remedy="Give --test FILE as well.")
-    if run.release is not None:
-        data = Path(run.ask.split.file)
-        predict(run.release.folder, data if data.is_absolute() else run.base / data, Path(asked.predict), [])
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Answer in this program's words what the release's reader refuses."""
+    from forgeline.serving.reader import BadRows
+
+    try:
+        yield
+    except BadRows as error:
+        raise BadInput(str(error).rstrip(".")) from None
 
 
 def ended(asked: argparse.Namespace, run: Run) -> int:

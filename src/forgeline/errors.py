@@ -14,7 +14,7 @@ class BadInput(Stop):
     """Data, spec or command that cannot be used (exit 2).
 
     what: what is wrong · where: file, row, column or key · remedy: what to do about it.
-    `asked` with `known` adds the nearest valid choice, built from what exists.
+    `known` adds the valid choices, built from what exists, and `asked` the nearest of them.
     """
 
     exit_code = 2
@@ -23,7 +23,7 @@ class BadInput(Stop):
         self, what: str, *, where: str = "", remedy: str = "", asked: str = "", known: Iterable[str] = ()
     ):
         self.what, self.where, self.remedy = what, where, remedy
-        self.choices = choices(asked, known) if asked else ""
+        self.choices = choices(asked, known)
         place = f"{where}: " if where else ""
         super().__init__(" ".join(part for part in (f"{place}{what}.", self.choices, remedy) if part))
 

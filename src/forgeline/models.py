@@ -238,8 +238,10 @@ def ask_all(
 ) -> dict[str, np.ndarray]:
     """float64 [N, K] answers by name, through the reader that ships; what the clock cut off is left out.
 
-    Every question is cut into as many parts as there are workers. Errors: BadInput, RuntimeError.
+    What was cut off goes into the work log, and a replay leaves it out, too. Every question is cut into as many
+    parts as there are workers. Errors: BadInput, RuntimeError.
     """
+    questions = [each for each in questions if not work.decided("cut", stage="evaluate", question=each.name)]
     jobs = [job for question in questions for job in jobs_of(question, signature, snapshot, work)]
     parts: dict[tuple[str, int], np.ndarray] = {}
     for outcome in work.workers.run(jobs, lambda: work.clock.remaining - spare_seconds):
@@ -249,6 +251,9 @@ def ask_all(
             raise RuntimeError(f"{outcome.job.name}: {outcome.lost}")
     count = work.workers.count
     whole = [each.name for each in questions if all((each.name, part) in parts for part in range(count))]
+    for question in questions:
+        if question.name not in whole:
+            work.note("cut", stage="evaluate", question=question.name)
     return {name: np.concatenate([parts[name, part] for part in range(count)]) for name in whole}
 
 

@@ -342,7 +342,9 @@ class RefinementFacts(Shape, frozen=True):
     filter_kept: bool
     filter_why: str
     features: int
-    """Encoded features of the last recipe."""
+    """Encoded features of the last recipe, …"""
+    flags: int
+    """… and how many of them are 0 or 1."""
     rows: int
 
 

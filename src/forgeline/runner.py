@@ -108,13 +108,15 @@ class Runner:
         return self.publish(msgspec.structs.replace(record, run=self.work.run, gates=[]))
 
     def whole(self, record: Record, artefacts: Artefacts) -> bool:
-        """Whether everything the record speaks of is still there and unchanged."""
+        """Whether everything the record speaks of is still there and unchanged. Errors: BadInput."""
         if isinstance(record, records.Release) and not (self.work.folder / "release" / "SHA256SUMS").exists():
             return False
         if isinstance(record, records.Snapshot):
-            self.work.frame(record.facts.digest)
-            if record.facts.test_digest:
-                self.work.frame(record.facts.test_digest)
+            stored = [each for each in (record.facts.digest, record.facts.test_digest) if each]
+            if not all((self.work.snapshots / digest).is_dir() for digest in stored):
+                return False
+            for digest in stored:
+                self.work.frame(digest)
         return all(artefacts.holds(ref.digest) for ref in refs(record))
 
     def make(self, stage: str, made: Made, given: Iterable[Section | Record]) -> Record:

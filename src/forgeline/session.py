@@ -123,7 +123,7 @@ class Run:
             }
             for each in self.records
         ]
-        gates = [{"gate": gate.gate, "value": gate.value, "holds": gate.holds} for gate in self.gates]
+        gates = msgspec.to_builtins(self.gates)
         return {
             "run": self.name,
             "folder": str(self.folder),
@@ -201,6 +201,7 @@ def start(
 ) -> Run:
     """Open a new run and drive it. The folder is gone again after BadInput."""
     check_until(until)
+    check_parts(ask)
     with store.lock():
         folder = store.runs / new_name(ask)
         try:
@@ -227,7 +228,9 @@ def verify(folder: Path, *, store: Store, quiet: bool = False) -> dict[str, Any]
     there = {record.stage: record for record in runner.read_all(folder)}
     ask = spec.read(folder / "spec.toml")
     log = runner.read_log(folder)
-    opened = next(each for each in log if each["do"] == "open")
+    opened = next((each for each in log if each["do"] == "open"), None)
+    if opened is None:
+        raise BadInput("work.log is gone, so there is nothing to follow", where=str(folder))
     until = list(there)[-1] if there else "release"
     with store.lock():
         again = store.root / "verify" / f"{folder.name}-{secrets.token_hex(2)}"
@@ -316,6 +319,20 @@ def check_until(until: str) -> None:
         raise BadInput(f"no stage {until}", where="--until", asked=until, known=records.STAGES)
 
 
+def check_parts(ask: Spec) -> None:
+    """Errors: BadInput for a part that is not there, before hours of work rather than after."""
+    from forgeline import catalog
+    from forgeline.stages import plan
+
+    for part in ask.assess.checks:
+        catalog.check_options("checks", part, "[[assess.checks]]")
+    for part in ask.evaluate.suites:
+        raise BadInput(f"unknown suite {part.get('use', '')}", where="[evaluate] suites", remedy="None are known.")
+    if ask.plan.metric:
+        catalog.load("metrics", ask.plan.metric, "[plan] metric")
+    plan.families(ask.train)
+
+
 def new_name(ask: Spec) -> str:
     """A run's id: when, what, and four hex digits against two in one second."""
     source = ask.release.name or Path(ask.snapshot.source.split(":")[0]).name.split(".")[0] or "run"
@@ -327,11 +344,11 @@ def memory_each(ask: Spec, count: int, log: WorkLog, replay: list[dict[str, Any]
     """Bytes a worker may use; where the machine decides, the log keeps it, for the plan depends on it."""
     if ask.budget.memory_bytes:
         return ask.budget.memory_bytes // count
-    noted = [line for line in [*log.lines, *replay] if line["do"] == "memory"]
+    noted = [line for line in [*replay, *log.lines] if line["do"] == "memory"]
     if not noted:
-        noted = [{"do": "memory", "bytes": free_memory() // count}]
+        noted = [{"do": "memory", "stage": "plan", "bytes": free_memory() // count}]
         log.append(noted[0])
-    return int(noted[0]["bytes"])
+    return int(noted[-1]["bytes"])
 
 
 def free_memory() -> int:

@@ -1,5 +1,6 @@
 """What you ask for: one frozen type per section, in the order of the line; reads and checks forgeline.toml."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -122,7 +123,7 @@ class Release(Section, frozen=True):
 class Budget(Section, frozen=True):
     """What the line may spend."""
 
-    work: Annotated[float, Meta(gt=0.0)] | None = None
+    work: Annotated[float, Meta(gt=0.0, le=1e9)] | None = None
     """Work units; 100, the default, is about a minute on two cores. Decides the same on every machine."""
     time: str = ""
     """Wall clock of the whole process, such as `60s`, `5m`, `1h`; in place of `work`."""
@@ -213,7 +214,7 @@ def check(asked: dict[str, Any], where: str = "spec") -> Spec:
     try:
         spec = msgspec.convert(asked, Spec)
     except msgspec.ValidationError as error:
-        raise BadInput(str(error).replace("`$.", "`"), where=where, remedy="See docs/spec.md.") from None
+        raise wrong_value(str(error), asked, where) from None
     check_budget(spec.budget, where)
     for name, condition in spec.gates.items():
         parse_gate(name, condition)
@@ -231,6 +232,45 @@ def known_keys(asked: Any, section: type[msgspec.Struct], where: str) -> None:
             if not isinstance(value, dict):
                 raise BadInput(f"{key} is a section, so it holds keys", where=where, remedy=f"Write [{key}].")
             known_keys(value, kind, f"{where} [{key}]")
+
+
+def wrong_value(error: str, asked: dict[str, Any], where: str) -> BadInput:
+    """What a key holds beside what it may hold; `error` is msgspec's, which ends in the key's path."""
+    from msgspec import inspect
+
+    reason, _, path = error.partition(" - at `$")
+    keys = re.findall(r"\.(\w+)", path.partition("[")[0])
+    kind: Any = inspect.type_info(Spec)
+    value: Any = asked
+    for key in keys:
+        kind = next(field.type for field in kind.fields if field.encode_name == key)
+        value = value[key]
+    name = ".".join(keys)
+    if reason.startswith("Object"):  # a table in a list lacks a key, or has one too many
+        return BadInput(f"{name}: {reason.replace('Object', 'a table')}", where=where)
+    shown = json.dumps(value, ensure_ascii=False, default=str)[:60]
+    return BadInput(f"{name} is {shown}, but must be {expected(kind)}", where=where)
+
+
+def expected(kind: Any) -> str:
+    """A type from `msgspec.inspect` in words: `a number > 0`, `"auto" or a list`."""
+    names = {"StrType": "text in quotes", "BoolType": "true or false", "ListType": "a list", "AnyType": "anything"}
+    names |= {"IntType": "a whole number", "FloatType": "a number"}
+    name = type(kind).__name__
+    if name == "UnionType":
+        return " or ".join(expected(each) for each in kind.types if type(each).__name__ != "NoneType")
+    if name == "LiteralType":
+        return " or ".join(f'"{value}"' for value in kind.values)
+    if name == "DictType":
+        return f"a table {{name = {expected(kind.value_type)}, …}}"
+    bounds = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    limits = [f"{sign} {getattr(kind, bound):g}" for bound, sign in bounds.items() if has(kind, bound)]
+    return " ".join([names[name], " and ".join(limits)]).rstrip()
+
+
+def has(kind: Any, bound: str) -> bool:
+    """Whether a type from `msgspec.inspect` has a limit."""
+    return getattr(kind, bound, None) is not None
 
 
 def check_budget(budget: Budget, where: str) -> None:
@@ -253,7 +293,11 @@ def override(asked: dict[str, Any], sets: list[str]) -> dict[str, Any]:
     for item in sets:
         place, equals, text = item.partition("=")
         if not equals or not place.strip():
-            raise BadInput(f"--set {item} is not section.key=value", where="command line")
+            raise BadInput(
+                f"--set {item} is not section.key=value",
+                where="command line",
+                remedy="Write it so: --set plan.metric=roc_auc",
+            )
         keys = place.strip().split(".", 1)
         if keys[0] == "gates" and len(keys) == 2:
             keys[1] = keys[1].strip('"')
@@ -279,7 +323,7 @@ def parse_seconds(text: str) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)?\s*", text)
     seconds = float(found[1]) * {"ms": 0.001, "m": 60, "min": 60, "h": 3600}.get(found[2], 1) if found else 0.0
     if seconds <= 0:
-        raise BadInput(f"time {text!r} is no duration", where="[budget]", remedy="Write 60s, 5m or 1h.")
+        raise BadInput(f"time {text!r} is no duration above 0", where="[budget]", remedy="Write 60s, 5m or 1h.")
     return seconds
 
 
@@ -325,8 +369,6 @@ def parse_gate(number: str, condition: str) -> Gate:
 
 def encode(spec: Spec) -> str:
     """The spec as TOML with every section and value written out."""
-    import json
-
     def value(item: Any) -> str:
         if isinstance(item, dict):
             return "{" + ", ".join(f"{json.dumps(k)} = {value(v)}" for k, v in item.items()) + "}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 PRELOAD = (
-    *("forgeline.stages.train", "lightgbm", "onnxruntime", "scipy.optimize"),
+    *("forgeline.stages.train", "forgeline.stages.refine", "lightgbm", "onnxruntime", "scipy.optimize"),
     *("sklearn.ensemble", "sklearn.linear_model"),
 )
 """Imported once, by the forkserver, before the first worker is asked for."""

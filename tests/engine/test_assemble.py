@@ -13,7 +13,9 @@ ROWS = 200
 FRAME = pl.DataFrame(
     {
         "age": pl.Series(DRAW.normal(40, 9, ROWS)).set(pl.Series(DRAW.random(ROWS) < 0.2), None),
-        "city": pl.Series(DRAW.choice(["Oslo", "Rome", "Lima"], ROWS)).set(pl.Series(DRAW.random(ROWS) < 0.1), None),
+        "city": pl.Series(DRAW.choice(["Oslo", "Rome", "Lima"], ROWS)).set(
+            pl.Series(DRAW.random(ROWS) < 0.1), None
+        ),
     }
 )
 INPUTS = [("age", "in_0", "number"), ("city", "in_1", "category")]
@@ -66,7 +68,14 @@ def made(outputs, weights, scaling, *, units=((0.0, 1.0),) * 4):
 
 @pytest.mark.parametrize(
     ("outputs", "scaling"),
-    [(2, None), (2, Scaling(1.7, -0.4)), (2, Scaling(0.05, 3.0)), (4, None), (4, Scaling(0.6)), (4, Scaling(5.0))],
+    [
+        (2, None),
+        (2, Scaling(1.7, -0.4)),
+        (2, Scaling(0.05, 3.0)),
+        (4, None),
+        (4, Scaling(0.6)),
+        (4, Scaling(5.0)),
+    ],
 )
 @pytest.mark.parametrize("weights", [(1.0,), (0.5, 0.5), (0.4, 0.3, 0.2, 0.1)])
 def test_classes_equal_numpy(outputs, scaling, weights):
@@ -100,7 +109,9 @@ def test_certain_answers_survive_calibration():
 def test_the_same_parts_give_the_same_bytes():
     model, _ = linear(RECIPES[0], 2, True)
     twice = [
-        assemble(INPUTS, RECIPES, [Fragment(0, 1.0, model)], task="classes", outputs=2, scaling=Scaling(2.0, 1.0))
+        assemble(
+            INPUTS, RECIPES, [Fragment(0, 1.0, model)], task="classes", outputs=2, scaling=Scaling(2.0, 1.0)
+        )
         for _ in range(2)
     ]
     assert twice[0] == twice[1]

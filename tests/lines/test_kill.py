@@ -48,18 +48,27 @@ def run_names(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / ".forgeline" / "runs").glob("*"))
 
 
-def kill_after(folder: Path, arguments: list[str], seconds: float) -> bool:
-    """Start a verb in a session of its own and SIGKILL it; whether it was still running then."""
+def files_in(folder: Path) -> int:
+    """How far a run is, as a number that only grows: its records, artefacts and lines of work."""
+    run = next((folder / ".forgeline" / "runs").glob("*"), None)
+    if run is None:
+        return 0
+    log = run / "work.log"
+    lines = log.read_bytes().count(b"\n") if log.exists() else 0
+    return lines + sum(1 for path in run.rglob("*") if path.is_file())
+
+
+def kill_at(folder: Path, arguments: list[str], files: int, moments: random.Random) -> None:
+    """Start a verb, SIGKILL it a moment after the run is so far."""
     process = subprocess.Popen(
         [*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return True
-    return False
+    while process.poll() is None and files_in(folder) < files:
+        time.sleep(0.002)
+    time.sleep(moments.uniform(0, 0.05))
+    assert process.poll() is None, "the run ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
 
 
 @contextmanager
@@ -78,18 +87,16 @@ def busy_cores() -> Iterator[None]:
 @pytest.mark.timeout(900)
 def test_killed_runs_end_in_the_undisturbed_release(data, tmp_path):
     calm = folder_with(data, tmp_path / "calm")
-    began = time.perf_counter()
     undisturbed = forgeline(calm, *WORK)
-    whole_seconds = time.perf_counter() - began
+    far = files_in(calm) - 12  # the release's own files come in one instant, at the end
     moments = random.Random(3)
-    killed, equal = 0, 0
+    digests = []
     for index in range(KILLS):
         folder = folder_with(data, tmp_path / f"killed-{index}")
-        killed += kill_after(folder, WORK, moments.uniform(0.2, 0.95) * whole_seconds)
-        begun = run_names(folder)
-        ended = forgeline(folder, "resume", "latest") if begun else forgeline(folder, *WORK)
-        equal += ended["digest"] == undisturbed["digest"]
-    assert (equal, killed >= KILLS * 0.8) == (KILLS, True), f"{equal} equal, {killed} killed"
+        kill_at(folder, WORK, int(far * (index + moments.random()) / KILLS), moments)
+        ended = forgeline(folder, "resume", "latest") if run_names(folder) else forgeline(folder, *WORK)
+        digests.append(ended["digest"])
+    assert digests == [undisturbed["digest"]] * KILLS
 
 
 @pytest.mark.slow
@@ -98,8 +105,8 @@ def test_killed_timed_runs_equal_their_own_verification(data, tmp_path):
     moments = random.Random(4)
     for index in range(TIMED_KILLS):
         folder = folder_with(data, tmp_path / f"timed-{index}")
-        timed = ["run", "data.csv", "--target", "bought", "--time", "9s"]
-        kill_after(folder, timed, moments.uniform(1.5, 7))
+        timed = ["run", "data.csv", "--target", "bought", "--time", "15s"]
+        kill_at(folder, timed, 8 + 12 * index, moments)
         ended = forgeline(folder, "resume", "latest") if run_names(folder) else forgeline(folder, *timed)
         verified = forgeline(folder, "verify", "latest")
         assert verified["equal"], verified

@@ -3,80 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from forgeline.board.figures import cell_text, interval_text, value_text
 from forgeline.records import Finding, GateResult, Number, Record, Table
 
 
-def columns(rows: Sequence[Sequence[Any]], heads: Sequence[str]) -> list[str]:
-    """Aligned columns with a head."""
-    cells = [[str(head) for head in heads], *([cell(value) for value in row] for row in rows)]
+def columns(rows: Sequence[Sequence[Any]], heads: Sequence[str], *, blank: str = "—") -> list[str]:
+    """Aligned columns with a head; `blank` stands for nothing."""
+    cells = [list(heads), *([cell_text(value) if value != "" else blank for value in row] for row in rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(heads))]
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in cells]
 
 
-def cell(value: Any) -> str:
-    """One cell: five digits for fractions, a dash for nothing."""
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return (
-        f"{value:.5g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-    )
-
-
-def number(value: dict[str, Any]) -> str:
+def number(value: Number) -> str:
     """A number with its unit and interval, or why there is none."""
-    if value["value"] is None:
-        return f"unknown: {value['why']}"
-    ends = f"  [{cell(value['low'])}, {cell(value['high'])}]" if value.get("low") is not None else ""
-    unit = f" {value['unit']}" if value.get("unit") else ""
-    return f"{cell(value['value'])}{unit}{ends}"
+    if value.value is None:
+        return f"unknown: {value.why}"
+    return f"{value_text(value)}  {interval_text(value)}".rstrip()
 
 
 def run_lines(run: dict[str, Any]) -> list[str]:
-    """A run in a dozen lines: verdict, gates, scores, where things are."""
-    numbers = run["numbers"]
+    """A run in a dozen lines: verdict, gates, scores beside baselines, where things are."""
+    numbers = msgspec.convert(run["numbers"], dict[str, Number])
     exam = (
         "test"
-        if any(name.startswith("test.") and numbers[name]["value"] is not None for name in numbers)
+        if any(name.startswith("test.") and each.value is not None for name, each in numbers.items())
         else "cv"
     )
-    shown = [name for name in numbers if name.startswith(f"{exam}.") and name.count(".") == 1]
-    shown += [name for name in numbers if name.startswith("fairness.") and name.endswith("parity_ratio")]
-    shown += [name for name in ("size.bytes", "latency.p50", "time.total", "cost.total") if name in numbers]
-    lines = [f"{run['verdict']}  {run['run']}"]
-    lines += [
-        f"  gate {'holds' if gate['holds'] else 'DOES NOT HOLD'}: {gate['gate']} ({cell(gate['value'])})"
-        for gate in run["gates"]
+    scores = [
+        name for name in numbers if name.startswith(f"{exam}.") and name.count(".") == 1 and numbers[name].n
     ]
-    lines += [f"  {name:<42} {number(numbers[name])}{beside(name, numbers)}" for name in shown]
-    lines.append(f"  report   {run['folder']}/report.html")
+    scores += [name for name in numbers if name.startswith("fairness.") and name.endswith("parity_ratio")]
+    rows = [
+        [name, value_text(numbers[name]), interval_text(numbers[name]), *beside(name, numbers)]
+        for name in scores
+    ]
+    lines = [f"{run['verdict']}: {run['run']}", ""]
+    lines += gate_lines(msgspec.convert(run["gates"], list[GateResult]))
+    if rows:
+        lines += [
+            "",
+            *(f"  {line}" for line in columns(rows, ["", "value", "interval", "linear", "majority"], blank="")),
+        ]
+    shown = [
+        name
+        for name in ("test.reads", "size.bytes", "latency.p50", "time.total", "cost.total")
+        if name in numbers
+    ]
+    lines += ["", *(f"  {name:<12} {number(numbers[name])}" for name in shown)] if shown else []
+    lines += ["", f"  report   {near(run['folder'])}/report.html"]
     if run["release"]:
-        lines += [f"  release  {run['release']}", f"  digest   {run['digest']}"]
+        lines += [f"  release  {near(run['release'])}", f"  digest   {run['digest']}"]
     return lines
 
 
-def beside(name: str, numbers: dict[str, Any]) -> str:
-    """What a score is compared with."""
+def near(path: str) -> str:
+    """A path as seen from here, where it lies below."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def beside(name: str, numbers: dict[str, Number]) -> list[str]:
+    """What a score is compared with: the linear and the majority baseline."""
     exam, _, metric = name.partition(".")
-    found = [(other, numbers.get(f"{exam}.baseline.{other}.{metric}")) for other in ("linear", "majority")]
-    return "".join(f"  {other} {cell(value['value'])}" for other, value in found if value)
+    found = [numbers.get(f"{exam}.baseline.{other}.{metric}") for other in ("linear", "majority")]
+    return [value_text(value) if value else "" for value in found]
 
 
 def record_lines(record: Record) -> list[str]:
     """One stage's record: numbers, findings, tables."""
-    import msgspec
-
     lines = [f"{record.stage}  {record.schema}", ""]
-    lines += [f"  {name:<40} {number(msgspec.to_builtins(value))}" for name, value in record.numbers.items()]
+    lines += [f"  {name:<40} {number(value)}" for name, value in record.numbers.items()]
     lines += ["", *finding_lines(record.findings)] if record.findings else []
     for table in record.tables:
         lines += ["", *table_lines(table)]
-    return lines + gate_lines(record.gates)
+    return [*lines, "", *gate_lines(record.gates)]
 
 
 def finding_lines(findings: Sequence[Finding], most: int = 60) -> list[str]:
@@ -90,23 +95,23 @@ def finding_lines(findings: Sequence[Finding], most: int = 60) -> list[str]:
         )
         lines.append(f"  {finding.severity.upper():<5} {finding.code}{where}: {finding.says}")
         if finding.fix:
-            lines.append(
-                f"        fix: {finding.fix.do} {', '.join(finding.fix.columns[:6])}  {finding.fix.says}".rstrip()
-            )
+            on = ", ".join(finding.fix.columns[:6])
+            lines.append(f"        fix: {finding.fix.do} {on}  {finding.fix.says}".rstrip())
     return lines + ([f"  and {len(findings) - most} more"] if len(findings) > most else [])
 
 
 def gate_lines(gates: Sequence[GateResult]) -> list[str]:
     """Each gate and whether it holds."""
-    return [""] * bool(gates) + [
-        f"  gate {'holds' if gate.holds else 'DOES NOT HOLD'}: {gate.gate} (it is {cell(gate.value)}) {gate.why}".rstrip()
+    verdict = {True: "holds", False: "DOES NOT HOLD"}
+    return [
+        f"  gate {verdict[gate.holds]}: {gate.gate} (it is {cell_text(gate.value)}) {gate.why}".rstrip()
         for gate in gates
     ]
 
 
 def table_lines(table: Table, most: int = 40, width: int = 48) -> list[str]:
     """A table, cut to what a terminal holds."""
-    rows = [[cut(cell(value), width) for value in row] for row in table.rows[:most]]
+    rows = [[cut(cell_text(value), width) for value in row] for row in table.rows[:most]]
     lines = [f"  {table.title}{f' ({table.note})' if table.note else ''}"]
     lines += [f"    {line}" for line in columns(rows, table.columns)]
     return lines + ([f"    and {len(table.rows) - most} more"] if len(table.rows) > most else [])
@@ -119,8 +124,6 @@ def cut(text: str, width: int) -> str:
 
 def compare(one: Any, two: Any) -> dict[str, Any]:
     """Two runs beside each other: spec keys that differ, and every number of either."""
-    import msgspec
-
     asks = [flat(msgspec.to_builtins(run.ask)) for run in (one, two)]
     keys = [key for key in sorted({*asks[0], *asks[1]}) if asks[0].get(key) != asks[1].get(key)]
     numbers: list[dict[str, Number]] = [run.numbers for run in (one, two)]

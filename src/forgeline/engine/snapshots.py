@@ -66,7 +66,13 @@ def get(folder: Path, digest: str) -> pl.DataFrame:
     place = folder / digest
     if not place.is_dir():
         known = [entry.name for entry in folder.glob("[!.]*")] if folder.is_dir() else []
-        raise BadInput("no such snapshot", where=f"snapshot:{digest}", asked=digest, known=known)
+        raise BadInput(
+            "no such snapshot",
+            where=f"snapshot:{digest}",
+            asked=digest,
+            known=known,
+            remedy="Run again from the source.",
+        )
     try:
         frame = pl.read_parquet(place / DATA)
         found = tables.digest(frame)

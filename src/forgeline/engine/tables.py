@@ -87,7 +87,8 @@ def neighbours(folder: Path) -> list[str]:
     """Names of the data files and folders in a folder, if it is there."""
     if not folder.is_dir():
         return []
-    return [file.name for file in folder.iterdir() if extension(file) in KNOWN or file.is_dir()]
+    seen = (file for file in folder.iterdir() if not file.name.startswith("."))
+    return [file.name for file in seen if extension(file) in KNOWN or file.is_dir()]
 
 
 def extension(path: Path) -> str:

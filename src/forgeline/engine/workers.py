@@ -3,6 +3,7 @@
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -138,6 +139,7 @@ class Running:
 
 def work(pipe: Any, call: str, arguments: dict[str, Any]) -> None:
     """In the worker: leave when the parent is gone, make the call, send (value, error)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it
     threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         module, _, name = call.partition(":")

@@ -73,7 +73,7 @@ def shape_of(snapshot: records.Snapshot, refinement: records.Refinement) -> kind
     task = snapshot.facts.task
     assert task is not None
     rows = facts.rows - facts.rows // facts.fold_count
-    return kinds.Shape(rows, facts.features, task, len(facts.classes) or 1)
+    return kinds.Shape(rows, facts.features, task, len(facts.classes) or 1, facts.flags)
 
 
 def candidates(train: spec.Train, shape: kinds.Shape, work: Workspace) -> list[Candidate]:
@@ -95,10 +95,9 @@ def points_of(name: str, options: dict[str, Any], shape: kinds.Shape) -> list[Ca
     """A family's settings with their prices: those of its own space, or the one that was asked for."""
     module = catalog.load("families", name)
     default = module.space(shape).points[0]
-    points = [default | options] if options else list(module.space(shape).points)
-    for key in options:
-        if key not in default:
-            raise BadInput(f"{name} has no setting {key}", where="[train] families", asked=key, known=default)
+    part = {"use": name, **options}
+    given = {key: catalog.option(part, key, default, "[train] families") for key in options}
+    points = [default | given] if given else list(module.space(shape).points)
     return [
         Candidate(
             name=f"{name}-{place + 1}",
@@ -117,13 +116,15 @@ def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
     if train.families == "auto":
         return [(name, {}) for name in catalog.names("families")]
     found: list[tuple[str, dict[str, Any]]] = []
+    if not train.families:
+        raise BadInput("no family is named", where="[train] families", remedy='Write families = "auto".')
     for each in train.families:
         part = {"use": each} if isinstance(each, str) else each
         if "use" not in part:
             raise BadInput(
                 "a family is named by `use`", where="[train] families", known=catalog.names("families")
             )
-        catalog.load("families", part["use"])
+        catalog.load("families", part["use"], "[train] families")
         found.append((part["use"], {key: value for key, value in part.items() if key != "use"}))
     return found
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forgeline import models, records, spec
+from forgeline import catalog, kinds, models, records, spec
 from forgeline.engine import arrays as tables
-from forgeline.engine import encode, information, split
+from forgeline.engine import encode, ensemble, information, split
+from forgeline.engine.seeds import Seed
+from forgeline.engine.workers import Job, Outcome
 from forgeline.errors import BadInput, choices
-from forgeline.records import Finding, Input, Kind, Number, Step, Table
+from forgeline.records import Finding, Input, Kind, Number, Ref, Step, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -74,8 +77,11 @@ def refine(
     ]
     arrays = tables.from_frame(sheet.frame, [(each.name, sheet.kinds[each.name]) for each in inputs])
     fold_N = folds_of(sheet.frame, y_N, [each.name for each in inputs], snapshot, assessment)
-    recipes, decision = fit_recipes(sheet, arrays, y_N, fold_N, snapshot, work)
-    return record(sheet, arrays, y_N, weight_N, fold_N, recipes, decision, snapshot, work)
+    table = [work.put(data, name) for name, data in tables.save(arrays).items()]
+    table += [work.put_array(y_N, "target.npy"), work.put_array(sheet.ids, "ids.npy")]
+    table += [] if weight_N is None else [work.put_array(weight_N, "weight.npy")]
+    recipes, decision = fit_recipes(sheet, arrays, y_N, fold_N, table, str(facts.task), work)
+    return record(sheet, arrays, table, fold_N, recipes, decision, snapshot, work)
 
 
 # ---------------------------------------------------------------- what is mended
@@ -205,7 +211,7 @@ def folds_of(
         )
     if facts.time:
         return split.blocks(frame[facts.time].to_physical().fill_null(0).to_numpy(), count)
-    keys = split.keys(frame, [facts.group] if facts.group else columns)
+    keys = split.unit_keys(frame, columns, facts.group)
     strata = (
         y_N
         if snapshot.facts.task != "regression"
@@ -231,14 +237,14 @@ def fit_recipes(
     arrays: Arrays,
     y_N: np.ndarray,
     fold_N: np.ndarray,
-    snapshot: records.Snapshot,
+    table: list[Ref],
+    task: str,
     work: Workspace,
 ) -> tuple[list[Recipe], Decision]:
     """A recipe for each fold's training rows, then one for all; with the filter where it does no harm.
 
     Errors: BadInput when no column carries anything to learn from.
     """
-    task = str(snapshot.facts.task)
     everyone = np.arange(len(y_N))
     views = [(f"train fold {fold}", np.flatnonzero(fold_N != fold)) for fold in range(fold_N.max() + 1)]
     views += [("train", everyone)]
@@ -256,31 +262,25 @@ def fit_recipes(
             "no column varies, so there is nothing to learn from",
             remedy="Add columns that differ between rows.",
         )
-    decision = judge_filter(plain, filtered, arrays, y_N, fold_N, task, work)
+    decision = judge_filter(plain, filtered, paths(table, work), fold_N, task, work)
     recipes = filtered if decision.kept else plain
     for (name, rows_N), recipe in zip(views, recipes, strict=True):
         gone = [column for column in plain[-1].columns if column not in recipe.columns]
         sheet.did("filter by mutual information", gone, decision.why, name, sheet.ids[rows_N])
-    silent = set(arrays.columns) - set(recipes[-1].columns)
-    reason = (
-        "no mutual information with the target"
-        if decision.kept
-        else "nothing in it varies often enough to learn from"
-    )
-    sheet.dropped |= {
-        name: reason if name in plain[-1].columns else "nothing in it varies often enough to learn from"
-        for name in sorted(silent)
-    }
+    for name in sorted(set(arrays.columns) - {name for recipe in recipes for name in recipe.columns}):
+        said_nothing = decision.kept and name in plain[-1].columns
+        sheet.dropped[name] = (
+            "no mutual information with the target" if said_nothing else "it does not vary enough"
+        )
     return recipes, decision
 
 
 def judge_filter(
     plain: list[Recipe],
     filtered: list[Recipe],
-    arrays: Arrays,
-    y_N: np.ndarray,
+    table: dict[str, str],
     fold_N: np.ndarray,
-    task: str | None,
+    task: str,
     work: Workspace,
     *,
     most_rows: int = 20_000,
@@ -288,65 +288,73 @@ def judge_filter(
     """Keep the filter only if the cross-validated score of a small model does not fall without the columns."""
     if all(with_all.columns == fewer.columns for with_all, fewer in zip(plain, filtered, strict=True)):
         return Decision(False, "every column carries information about the target", {})
-    picked = np.linspace(0, len(y_N) - 1, min(most_rows, len(y_N))).astype(int)
-    before, after = (
-        [
-            quick_loss(
-                recipes[fold],
-                arrays,
-                y_N,
-                picked[fold_N[picked] != fold],
-                picked[fold_N[picked] == fold],
-                task,
-                work,
-            )
-            for fold in range(fold_N.max() + 1)
-        ]
-        for recipes in (plain, filtered)
-    )
-    change = float(np.mean(after) - np.mean(before))
-    kept = change <= 0
+    picked = np.linspace(0, len(fold_N) - 1, min(most_rows, len(fold_N))).astype(int)
+    jobs = [
+        Job(
+            f"filter {name} fold {fold + 1}",
+            "forgeline.stages.refine:quick_loss",
+            {
+                "table": table,
+                "recipe": encode.encode(recipes[fold]),
+                "train_N": picked[fold_N[picked] != fold],
+                "held_N": picked[fold_N[picked] == fold],
+                "task": task,
+                "seed": work.seed.child("refine", "filter"),
+            },
+        )
+        for name, recipes in (("before", plain), ("after", filtered))
+        for fold in range(fold_N.max() + 1)
+    ]
+    losses = {outcome.job.name: finished(outcome) for outcome in work.workers.run(jobs, lambda: float("inf"))}
+    ordered = [losses[job.name] for job in jobs]
+    before, after = (float(np.mean(half)) for half in np.array_split(ordered, 2))
+    kept = after <= before
     says = "kept" if kept else "not kept"
-    why = f"{says}: the cross-validated loss of a small model goes from {np.mean(before):.5f} to {np.mean(after):.5f}"
-    return Decision(kept, why, {"filter.loss_change": Number(value=change, n=len(picked), unit="")})
+    why = f"{says}: the cross-validated loss of a small model goes from {before:.5f} to {after:.5f}"
+    return Decision(kept, why, {"filter.loss_change": Number(value=after - before, n=len(picked))})
+
+
+def paths(table: list[Ref], work: Workspace) -> dict[str, str]:
+    """Where workers find the arrays."""
+    return {ref.name: str(work.artefacts.folder / ref.digest) for ref in table}
+
+
+def finished(outcome: Outcome) -> float:
+    """A job's answer. Errors: RuntimeError with what the worker said."""
+    if outcome.lost:
+        raise RuntimeError(f"{outcome.job.name}: {outcome.lost}")
+    return float(outcome.value)
+
+
+QUICK = {"trees": 40, "rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0}
+"""A small boosted forest: what columns are judged with."""
 
 
 def quick_loss(
-    recipe: Recipe,
-    arrays: Arrays,
-    y_N: np.ndarray,
+    *,
+    table: dict[str, str],
+    recipe: bytes,
     train_N: np.ndarray,
     held_N: np.ndarray,
-    task: str | None,
-    work: Workspace,
+    task: kinds.Task,
+    seed: Seed,
 ) -> float:
-    """Held-out loss (log loss, or mean squared error in units of the variance) of a small boosted forest."""
-    import lightgbm as lgb
-
-    classes = int(y_N.max()) + 1 if task != "regression" else 1
-    objective = {"binary": "binary", "multiclass": "multiclass", "regression": "l2"}[str(task)]
-    settings = {
-        "objective": objective,
-        "num_class": classes if task == "multiclass" else 1,
-        "num_leaves": 15,
-        "num_threads": 1,
-        "deterministic": True,
-        "force_row_wise": True,
-        "seed": work.seed.child("refine", "filter").integer,
-        "verbose": -1,
-    }
-    y = (y_N - y_N[train_N].mean()) / (y_N[train_N].std() or 1.0) if task == "regression" else y_N
-    train = lgb.Dataset(encode.transform(recipe, arrays, train_N), y[train_N], params={"verbose": -1})
-    model = lgb.train(settings, train, num_boost_round=40)
-    guess = np.asarray(model.predict(encode.transform(recipe, arrays, held_N), num_threads=1))
+    """In a worker: held-out loss of a small model (log loss, or squared error in units of the variance)."""
+    files = {name: Path(path) for name, path in table.items()}
+    arrays, fitted = tables.load(files), encode.decode(recipe)
+    y_N = np.load(files["target.npy"])
+    outputs = 1 if task == "regression" else int(y_N.max()) + 1
     if task == "regression":
-        return float(np.mean((guess - y[held_N]) ** 2))
-    p_N = (
-        np.where(y[held_N] == 1, guess, 1 - guess)
-        if task == "binary"
-        else guess[np.arange(len(held_N)), y[held_N]]
+        y_N = (y_N - y_N[train_N].mean()) / (y_N[train_N].std() or 1.0)
+    x_NF = encode.transform(fitted, arrays, train_N)
+    shape = kinds.Shape(len(train_N), x_NF.shape[1], task, outputs)
+    model = catalog.load("families", "lightgbm").build(shape, QUICK, seed)
+    p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], None, shape)).predict(
+        encode.transform(fitted, arrays, held_N)
     )
-    return float(-np.mean(np.log(np.clip(p_N, 1e-15, 1))))
+    if task == "regression":
+        return float(np.mean((p_NK[:, 0] - y_N[held_N]) ** 2))
+    return ensemble.log_loss(p_NK, y_N[held_N])
 
 
 # ---------------------------------------------------------------- the record
@@ -355,8 +363,7 @@ def quick_loss(
 def record(
     sheet: Sheet,
     arrays: Arrays,
-    y_N: np.ndarray,
-    weight_N: np.ndarray | None,
+    table: list[Ref],
     fold_N: np.ndarray,
     recipes: list[Recipe],
     decision: Decision,
@@ -373,9 +380,6 @@ def record(
         for name in arrays.columns
         if name in used
     ]
-    table = [work.put(data, name) for name, data in tables.save(arrays).items()]
-    table += [work.put_array(y_N, "target.npy"), work.put_array(sheet.ids, "ids.npy")]
-    table += [] if weight_N is None else [work.put_array(weight_N, "weight.npy")]
     return records.Refinement(
         facts=records.RefinementFacts(
             inputs=inputs,
@@ -389,7 +393,8 @@ def record(
             filter_kept=decision.kept,
             filter_why=decision.why,
             features=len(last.features),
-            rows=len(y_N),
+            flags=last.flags,
+            rows=len(sheet.ids),
         ),
         numbers={
             "features": Number(value=len(last.features), unit="features"),

@@ -42,7 +42,7 @@ def release(
     files = {
         "model.onnx": work.get(compression.facts.model),
         "signature.json": work.get(compression.facts.signature),
-        "reference.json": reference(snapshot, refinement, compression, work),
+        "reference.json": reference(snapshot, refinement, evaluation, work),
         "predict.py": resources.files("forgeline.serving").joinpath("reader.py").read_bytes(),
     }
     digest = digest_of(files)
@@ -83,10 +83,13 @@ def place(files: dict[str, bytes], work: Workspace) -> None:
 def reference(
     snapshot: records.Snapshot,
     refinement: records.Refinement,
-    compression: records.Compression,
+    evaluation: records.Evaluation,
     work: Workspace,
 ) -> bytes:
-    """Sketches of the training rows that monitoring compares new data with; never rows."""
+    """Sketches of the training rows, and of what the shipped model says of the sealed rows; never rows.
+
+    Out-of-fold predictions would not do: each is one fold model's, and spreads more than the mean that ships.
+    """
     rows = models.table(refinement, work)
     columns: dict[str, tuple[str, Any]] = {}
     for index, each in enumerate(rows.numbers):
@@ -97,10 +100,11 @@ def reference(
         columns[each] = ("date", rows.dates_ND[:, index])
     used = {each.name for each in refinement.facts.inputs}
     data = models.data_of(snapshot, refinement, work)
-    p_NK = work.array(compression.facts.predictions)
+    asked = evaluation.facts.predictions
+    p_NK = work.array(asked) if asked else None
     made = sketches.sketch(
         {name: column for name, column in columns.items() if name in used},
-        p_NK if refinement.facts.classes else p_NK[:, 0],
+        p_NK if p_NK is None or refinement.facts.classes else p_NK[:, 0],
         classes=refinement.facts.classes,
         target=data.y_N,
     )

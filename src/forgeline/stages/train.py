@@ -17,7 +17,7 @@ from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts
 from forgeline.engine.workers import Job, Outcome
-from forgeline.errors import BudgetSpent
+from forgeline.errors import BudgetSpent, Stop
 from forgeline.models import Data
 from forgeline.records import Calibration, Candidate, Member, Number, Ref, Table, Unit
 
@@ -42,7 +42,7 @@ def train(
     units, lost = fit_units(snapshot, refinement, plan, data, work)
     tried = scored(complete(units, plan, refinement.facts.fold_count), plan, data, work)
     if not tried:
-        raise BudgetSpent(nothing_finished(lost, budget))
+        raise nothing_finished(lost, plan, budget)
     weights = choose(tried, catalog.load("metrics", plan.facts.metric), data, work)
     members = [msgspec.structs.replace(each, weight=float(weight)) for each, weight in zip(tried, weights)]
     chosen = [member for member in members if member.weight > 0]
@@ -165,13 +165,13 @@ class Reserve:
         self.pace = 0.0
         """Seconds a row that the ensemble takes, on one core."""
 
-    def seconds(self, *, fixed: float = 4.0, safety: float = 1.5) -> float:
-        """At most half of the limit."""
+    def seconds(self, *, fixed: float = 2.5, safety: float = 1.5) -> float:
+        """At most four tenths of the limit."""
         if self.work.clock.limit is None:
             return 0.0
         selection = 4e-6 * min(len(self.data.y_N), models.SELECTION_ROWS) * self.data.outputs
         asked = self.rows * self.pace / self.work.workers.count
-        return min(fixed + selection + safety * asked, 0.5 * self.work.clock.limit)
+        return min(fixed + selection + safety * asked, 0.4 * self.work.clock.limit)
 
     def update(self, done: dict[tuple[str, int], Unit], folds: int) -> None:
         """Choose again when one more candidate is complete."""
@@ -357,13 +357,17 @@ def choose(
 # ---------------------------------------------------------------- the record
 
 
-def nothing_finished(lost: dict[str, str], budget: spec.Budget) -> str:
-    """Why there is no model, and what to do."""
-    asked = f"--time {budget.time}" if budget.time else f"--work {budget.units:g}"
+def nothing_finished(lost: dict[str, str], plan: records.Plan, budget: spec.Budget) -> Stop:
+    """Why there is no model, and what to do; a candidate that broke is no matter of budget."""
     reasons = sorted(set(lost.values()))
     errors = [reason for reason in reasons if reason not in ("time", "memory")]
-    because = f" ({errors[0]})" if errors else f" (lost to {' and '.join(reasons)})" if reasons else ""
-    return f"the budget ended before any candidate finished its folds{because}. Give more than {asked}."
+    if errors:
+        return Stop(f"no candidate finished its folds: {errors[0]}")
+    priced = [f"{each.name} {each.why}" for each in plan.facts.candidates if not each.fits][:1]
+    because = f" (lost to {' and '.join(reasons)})" if reasons else f" ({priced[0]})" if priced else ""
+    asked = f"--time {budget.time}" if budget.time else f"--work {budget.units:g}"
+    remedy = "a larger [budget] memory" if reasons == ["memory"] else f"more than {asked}"
+    return BudgetSpent(f"the budget ended before any candidate finished its folds{because}. Give {remedy}.")
 
 
 def record(

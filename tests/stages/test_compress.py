@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from forgeline.records import Calibration, Member, Ref, Unit
+from forgeline.stages import compress
+from forgeline.stages.compress import Option, counted_choice, price, saved
+
+NONE = Calibration(method="none")
+
+
+def option(*names, loss=0.0, size_bytes=100, flops=10.0):
+    members = [Member(candidate=name, family="f", weight=1.0, units=[], score=0.0) for name in names]
+    return Option(members, NONE, loss, size_bytes, flops)
+
+
+def test_what_is_saved_is_the_mean_of_bytes_and_operations():
+    assert saved(option(), option(size_bytes=50, flops=10.0)) == pytest.approx(0.25)
+    assert saved(option(), option(size_bytes=50, flops=5.0)) == pytest.approx(0.5)
+
+
+def test_the_cheapest_loss_goes_first_and_gains_before_all():
+    whole = option("a", "b", "c", size_bytes=100, flops=100.0)
+    dear = option("a", "b", loss=0.001, size_bytes=90, flops=90.0)
+    cheap = option("a", "c", loss=0.002, size_bytes=10, flops=10.0)
+    gain = option("b", "c", loss=-0.001, size_bytes=95, flops=95.0)
+    ranked = sorted([dear, cheap, gain], key=lambda each: price(whole, each))
+    assert ranked == [gain, cheap, dear]
+
+
+def test_of_two_gains_the_one_that_saves_more_goes_first():
+    whole = option(size_bytes=100, flops=100.0)
+    little, much = (option(loss=-0.001, size_bytes=size, flops=float(size)) for size in (90, 10))
+    assert price(whole, much) < price(whole, little)
+
+
+def test_the_fewest_bytes_are_chosen_then_the_fewest_operations():
+    options = [option("a", size_bytes=9, flops=1.0), option("b", size_bytes=5, flops=8.0)]
+    assert counted_choice(options).names == ["b"]
+    assert counted_choice([*options, option("c", size_bytes=5, flops=7.0)]).names == ["c"]
+
+
+def test_size_is_that_of_the_graphs():
+    ref = Ref(digest="0" * 64, size_bytes=7)
+    units = [Unit(candidate="a", fold=fold, model=ref, predictions=ref, share=1.0) for fold in (0, 1)]
+    member = Member(candidate="a", family="f", weight=1.0, units=units, score=0.0)
+    assert compress.size_of([member, member]) == 28
+
+
+def test_latency_percentiles_are_measured_numbers():
+    found = compress.seconds(np.arange(101) / 1000, 99)
+    assert (found.value, found.unit, found.n, found.measured) == (pytest.approx(0.099), "s", 101, True)

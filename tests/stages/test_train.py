@@ -1,0 +1,153 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from forgeline import records, spec
+from forgeline.engine.graph import Graph
+from forgeline.engine.store import Artefacts
+from forgeline.models import open_session
+from forgeline.records import Ref, Unit
+from forgeline.stages import train
+
+DRAW = np.random.default_rng(2)
+
+
+def unit(candidate, fold, share=1.0):
+    ref = Ref(digest="0" * 64, size_bytes=1)
+    return Unit(candidate=candidate, fold=fold, model=ref, predictions=ref, share=share)
+
+
+def a_plan(*names, fits=True):
+    cost = records.Cost(work=1.0, seconds=1.0, memory_bytes=1, size_bytes=1, flops_per_row=1.0)
+    candidates = [
+        records.Candidate(name=name, family="linear", setting={}, cost=cost, fits=fits, why="needs 9 units")
+        for name in names
+    ]
+    facts = records.PlanFacts(
+        metric="rmse",
+        higher_is_better=False,
+        candidates=candidates,
+        work_limit=1.0,
+        seconds_limit=None,
+        memory_limit=1,
+    )
+    return records.Plan(facts=facts)
+
+
+# ---------------------------------------------------------------- targets and missing classes
+
+
+def test_values_are_given_to_families_in_standard_units():
+    y, present, center, scale = train.standardised(np.array([1.0, 3.0, 5.0, 7.0]), "regression")
+    assert (center, scale, present) == (4.0, pytest.approx(5**0.5), [])
+    assert y * scale + center == pytest.approx([1.0, 3.0, 5.0, 7.0])
+    assert train.standardised(np.array([2.0, 2.0]), "regression")[3] == 1.0
+
+
+def test_classes_are_counted_from_0_without_gaps():
+    y, present, center, scale = train.standardised(np.array([5, 1, 5, 3]), "multiclass")
+    assert (y.tolist(), present, center, scale) == ([2, 0, 2, 1], [1, 3, 5], 0.0, 1.0)
+
+
+def test_two_classes_left_make_a_binary_task():
+    assert train.task_of("multiclass", [0, 2]) == "binary"
+    assert train.task_of("multiclass", [0, 1, 2]) == "multiclass"
+    assert train.task_of("regression", []) == "regression"
+
+
+@pytest.mark.parametrize("present", [[0, 2], [1, 2, 3], [0, 1, 2, 3], [3]])
+def test_a_class_the_fold_lacked_has_probability_0(present):
+    scores = DRAW.random((5, len(present))).astype(np.float32)
+    wide = train.spread_array(scores, present, 4, "multiclass")
+    assert wide.shape == (5, 4)
+    assert np.array_equal(wide[:, present], scores)
+    assert not np.delete(wide, present, axis=1).any()
+    graph = Graph()
+    x = graph.input("x", "float", len(present))
+    graph.output(train.spread(graph, x, present, 4, "multiclass"), "y", "float", 4)
+    assert np.array_equal(open_session(graph.model()).run(None, {"x": scores})[0], wide)
+
+
+def test_values_are_not_spread():
+    scores = DRAW.random((5, 1))
+    assert train.spread_array(scores, [], 1, "regression") is scores
+
+
+# ---------------------------------------------------------------- the graph is checked
+
+
+def double(by=2.0):
+    graph = Graph()
+    x = graph.input("x", "float", 2)
+    graph.output(graph.add("Mul", x, graph.constant(by)), "y", "float", 2)
+    return graph.model()
+
+
+def test_a_graph_that_equals_its_model_passes_and_is_timed():
+    x = DRAW.random((10, 2)).astype(np.float32)
+    assert train.check_graph(double(), x, 2.0 * x) > 0
+    assert train.check_graph(double(), x[:1], 2.0 * x[:1]) > 0
+    assert train.check_graph(double(), x[:0], x[:0]) == 0.0
+
+
+@pytest.mark.parametrize("wrong", [1e-4, np.nan])
+def test_a_graph_that_differs_is_refused(wrong):
+    x = DRAW.random((10, 2)).astype(np.float32)
+    scores = 2.0 * x.astype(np.float64)
+    scores[3, 1] += wrong
+    with pytest.raises(ArithmeticError, match="the graph differs from the model by"):
+        train.check_graph(double(), x, scores)
+
+
+# ---------------------------------------------------------------- units
+
+
+def test_a_candidate_counts_when_all_its_folds_are_done():
+    units = {("a", 0): unit("a", 0), ("a", 1): unit("a", 1), ("b", 0): unit("b", 0)}
+    members = train.complete(units, a_plan("b", "a", "c"), 2)
+    assert [(member.candidate, len(member.units)) for member in members] == [("a", 2)]
+
+
+def test_units_whose_files_are_torn_are_not_finished(tmp_path):
+    store = Artefacts(tmp_path)
+    whole = {"model": store.put(b"model"), "predictions": store.put(b"predictions")}
+    lines = [
+        {"do": "unit", "unit": {"candidate": "a", "fold": fold, "share": 1.0} | refs(whole | torn)}
+        for fold, torn in enumerate(({}, {"predictions": "0" * 64}))
+    ]
+    work = SimpleNamespace(artefacts=store, log=SimpleNamespace(lines=[{"do": "open"}, *lines]))
+    assert list(train.finished_units(work)) == [("a", 0)]
+    (tmp_path / whole["model"]).write_bytes(b"mod")
+    assert train.finished_units(work) == {}
+
+
+def refs(digests):
+    return {name: {"digest": digest, "size_bytes": 1} for name, digest in digests.items()}
+
+
+def test_a_replay_trains_on_the_same_share_of_rows():
+    line = {"do": "unit", "unit": {"candidate": "a", "fold": 1, "share": 0.25}}
+    work = SimpleNamespace(replay=[{"do": "open"}, line])
+    assert [train.share_of("a", fold, work) for fold in (0, 1)] == [1.0, 0.25]
+
+
+# ---------------------------------------------------------------- when nothing is finished
+
+
+def test_why_there_is_no_model():
+    work = train.nothing_finished({}, a_plan("a", fits=False), spec.Budget(work=1e-6))
+    assert work.exit_code == 4
+    assert "(a needs 9 units). Give more than --work 1e-06" in str(work)
+    late = train.nothing_finished({"a fold 1": "time"}, a_plan("a"), spec.Budget(time="1s"))
+    assert "(lost to time). Give more than --time 1s" in str(late)
+    large = train.nothing_finished({"a fold 1": "memory"}, a_plan("a"), spec.Budget())
+    assert "Give a larger [budget] memory" in str(large)
+    broken = train.nothing_finished({"a fold 1": "time", "b fold 1": "ValueError: x"}, a_plan("a"), spec.Budget())
+    assert (broken.exit_code, "ValueError: x" in str(broken)) == (1, True)
+
+
+def test_lost_units_are_told_but_for_those_the_clock_took():
+    found = train.lost_finding({"a fold 1": "time", "b fold 2": "memory"})
+    assert (found.code, found.says, found.numbers) == ("train.lost", "b fold 2: memory", {"units": 1})
+    assert train.broken({"a": "time"}) == {}
