@@ -124,24 +124,7 @@ def test_a_record_that_cannot_be_read_is_named(make):
         assessed(make())
 
 
-def test_the_place_is_kept_but_is_no_decision(make, tmp_path):
-    """A dirty working tree is recorded, and changes no digest."""
-    first = make("r1")
-    snapshot = assessed(first)[0]
-    diff = first.work.put(b"- old\n+ new\n", "diff.patch")
-    code = records.Code(commit="c", dirty=True, diff=diff)
-    place = msgspec.structs.replace(snapshot.place, code=code)
-    dirty = msgspec.structs.replace(snapshot, place=place)
-    assert diff not in snapshot.artefacts
-    assert dirty.digest == snapshot.digest
-    first.publish(dirty)
-    second = make("r2")
-    assessed(second)
-    assert second.work.get(diff) == b"- old\n+ new\n"
-    assert second.done[0].place.code.diff == diff
-
-
-def test_the_users_git_diff_changes_no_digest(make, tmp_path):
+def test_a_dirty_working_tree_is_recorded_and_changes_no_digest(make, tmp_path):
     import subprocess
 
     def git(*arguments):
@@ -154,12 +137,16 @@ def test_the_users_git_diff_changes_no_digest(make, tmp_path):
     git("commit", "-m", "one")
     clean = assessed(make("r1"))[0]
     (tmp_path / "code.py").write_text("x = 2\n")
-    run = make("r2")
-    run.reuse = False
-    dirty = assessed(run)[0]
-    assert (clean.place.code.dirty, dirty.place.code.dirty) == (False, True)
-    assert b"x = 2" in run.work.get(dirty.place.code.diff)
-    assert clean.digest == dirty.digest
+    fresh, adopting = make("r2"), make("r3")
+    fresh.reuse = False
+    for run in (fresh, adopting):
+        dirty = assessed(run)[0]
+        diff = dirty.place.code.diff
+        assert (clean.place.code.dirty, dirty.place.code.dirty) == (False, True)
+        assert b"x = 2" in run.work.get(diff)
+        assert diff not in dirty.artefacts
+        assert dirty.digest == clean.digest
+    assert adopting.done[0].meter == clean.meter
 
 
 # ---------------------------------------------------------------- keys

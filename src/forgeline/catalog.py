@@ -43,11 +43,12 @@ def parts(kind: str | None = None) -> list[Entry]:
 
 def own_parts(kind: str) -> list[Entry]:
     """Parts in this package."""
-    files = sorted((PARTS / kind).glob("[!_]*.py"))
-    return [
-        Entry(kind, file.stem, first_line(file), "forgeline", f"forgeline.parts.{kind}.{file.stem}")
-        for file in files
-    ]
+    return [own_part(kind, file) for file in sorted((PARTS / kind).glob("[!_]*.py"))]
+
+
+def own_part(kind: str, file: Path) -> Entry:
+    """The part in a file of this package."""
+    return Entry(kind, file.stem, first_line(file), "forgeline", f"forgeline.parts.{kind}.{file.stem}")
 
 
 def outside_parts(kind: str) -> list[Entry]:
@@ -89,14 +90,22 @@ def names(kind: str) -> list[str]:
 
 def load(kind: str, name: str, where: str = "") -> Any:
     """The part's module. Errors: BadInput with the nearest name, or naming the verb it lacks."""
-    for entry in parts(kind):
-        if entry.name == name:
-            module = importlib.import_module(entry.module)
-            for verb in VERBS[kind]:
-                if not callable(getattr(module, verb, None)):
-                    raise BadInput(f"part {name} of {entry.origin} has no verb {verb}", where=f"parts/{kind}")
-            return module
-    raise BadInput(f"unknown part {name}", where=where or f"parts/{kind}", asked=name, known=names(kind))
+    entry = find(kind, name)
+    if entry is None:
+        raise BadInput(f"unknown part {name}", where=where or f"parts/{kind}", asked=name, known=names(kind))
+    module = importlib.import_module(entry.module)
+    for verb in VERBS[kind]:
+        if not callable(getattr(module, verb, None)):
+            raise BadInput(f"part {name} of {entry.origin} has no verb {verb}", where=f"parts/{kind}")
+    return module
+
+
+def find(kind: str, name: str) -> Entry | None:
+    """The part of that name; entry points are looked through only when there is no file."""
+    file = PARTS / kind / f"{name}.py"
+    if kind in VERBS and name.isidentifier() and not name.startswith("_") and file.exists():
+        return own_part(kind, file)
+    return next((entry for entry in parts(kind) if entry.name == name), None)
 
 
 def options(kind: str, name: str) -> dict[str, Any]:
@@ -124,9 +133,7 @@ def option(part: dict[str, Any], key: str, known: dict[str, Any], where: str) ->
         return msgspec.convert(part[key], type(known[key]))
     except msgspec.ValidationError:
         what = f"{key} of {part['use']} is {part[key]!r}"
-        raise BadInput(
-            what, where=where, remedy=f"Give a value like its default, {known[key]!r}."
-        ) from None
+        raise BadInput(what, where=where, remedy=f"Give a value like its default, {known[key]!r}.") from None
 
 
 def source_digest(entry: Entry) -> str:

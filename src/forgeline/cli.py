@@ -359,6 +359,7 @@ def go(asked: argparse.Namespace, *, until: str, blocked: bool = False) -> Run:
             until=until,
             started=process_start(),
             mirror=getattr(asked, "store", "") or "",
+            predict=bool(getattr(asked, "predict", None)),
             quiet=asked.json,
         )
     except GateBlocks:

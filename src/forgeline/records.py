@@ -387,7 +387,9 @@ class PlanFacts(Shape, frozen=True):
     candidates: list[Candidate]
     work_limit: float | None
     seconds_limit: float | None
-    memory_limit: int
+    memory_limit: int | None
+    """Bytes of the whole run; null where the machine decides, which changes no digest."""
+
 
 
 class Plan(Record, frozen=True, kw_only=True):

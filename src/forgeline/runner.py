@@ -97,6 +97,10 @@ class Runner:
         theirs = Artefacts(other / "artefacts")
         if not self.whole(record, theirs):
             return None
+        if isinstance(record, records.Snapshot):
+            from forgeline.stages.snapshot import place
+
+            record = msgspec.structs.replace(record, place=place(self.work))  # this run's code, not theirs
         for ref in refs(record):
             self.work.artefacts.copy(ref.digest, theirs)
         if record.stage == "release":
@@ -130,27 +134,27 @@ class Runner:
         )
         aside = refs(getattr(record, "place", None))  # where it was made is no decision
         record = msgspec.structs.replace(record, artefacts=[ref for ref in refs(record) if ref not in aside])
-        if stage == "evaluate":
-            record = self.with_totals(record, watch)
-        return self.publish(msgspec.structs.replace(record, meter=self.meter(watch)))
+        record = msgspec.structs.replace(record, meter=self.meter(watch))
+        return self.publish(self.with_totals(record) if stage == "evaluate" else record)
 
     def meter(self, watch: Stopwatch) -> Meter:
         """What making a record took."""
         seconds, cpu_seconds, peak, joules = watch.read()
+        workers = self.work.workers.take_usage()
         price = self.ask.budget.price_per_hour
         return Meter(
             seconds=seconds,
-            cpu_seconds=cpu_seconds,
-            peak_bytes=max(peak, self.work.workers.take_peak()),
+            cpu_seconds=cpu_seconds + workers.cpu_seconds,
+            peak_bytes=max(peak, workers.peak_bytes),
             joules=joules,
             cost=None if price is None else seconds / 3600 * price,
             host=platform.node(),
             at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
 
-    def with_totals(self, record: Record, watch: Stopwatch) -> Record:
+    def with_totals(self, record: Record) -> Record:
         """The evaluation with what the line has taken so far; a total of unknowns is unknown."""
-        meters = [each.meter for each in self.done if each.meter] + [self.meter(watch)]
+        meters = [each.meter for each in [*self.done, record] if each.meter]
         totals = totals_of(meters, self.ask)
         return msgspec.structs.replace(record, numbers=record.numbers | totals)
 

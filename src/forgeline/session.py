@@ -197,6 +197,7 @@ def start(
     until: str = "release",
     started: float,
     mirror: str = "",
+    predict: bool = False,
     quiet: bool = False,
 ) -> Run:
     """Open a new run and drive it. The folder is gone again after BadInput."""
@@ -208,7 +209,7 @@ def start(
             folder.mkdir()
             write_atomic(folder / "spec.toml", spec.encode(ask).encode())
             WorkLog(folder / "work.log").append(
-                {"do": "open", "base": str(base), "until": until, "mirror": mirror}
+                {"do": "open", "base": str(base), "until": until, "mirror": mirror, "predict": predict}
             )
             with hold_run(folder):
                 return drive(folder, store=store, started=started, quiet=quiet)
@@ -308,7 +309,7 @@ def workspace(
     clock = Clock(limit, started=started, used=log.elapsed)
     base = Path(opened.get("base", "."))
     work = Workspace(folder, store, base, clock, Seed(ask.seed), workers, log, replay or [], quiet)
-    work.mirror = opened.get("mirror", "")
+    work.mirror, work.predict = opened.get("mirror", ""), opened.get("predict", False)
     workers.start()
     yield work
 

@@ -48,6 +48,8 @@ class Workspace:
     quiet: bool = False
     mirror: str = ""
     """URL that each finished stage is copied to."""
+    predict: bool = False
+    """Whether the test file is predicted once more after the line, within the same time."""
     frames: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     catalog = parts_catalog

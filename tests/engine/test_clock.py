@@ -6,7 +6,7 @@ import time
 import pytest
 
 from forgeline.engine import clock
-from forgeline.engine.clock import Clock, Stopwatch, process_start
+from forgeline.engine.clock import Clock, Stopwatch
 
 
 def test_no_limit_never_ends():

@@ -133,7 +133,7 @@ def test_calibration_is_judged_on_rows_it_was_not_fitted_on():
     p_NK = binary(4 * ODDS)
     scaled = p_NK.copy()
     for fold in range(4):
-        scaled[FOLD == fold] = fit_scaling(p_NK[FOLD != fold], TRUTH[FOLD != fold]).apply(p_NK[FOLD == fold])
+        scaled[fold == FOLD] = fit_scaling(p_NK[fold != FOLD], TRUTH[fold != FOLD]).apply(p_NK[fold == FOLD])
     assert calibrate(p_NK, TRUTH, FOLD)[2] == pytest.approx(log_loss(scaled, TRUTH))
 
 

@@ -25,7 +25,7 @@ def test_a_child_is_its_path():
 
 def test_integers_fit_31_bits_and_rarely_meet():
     found = [Seed(root).child("x", index).integer for root in range(20) for index in range(100)]
-    assert 0 <= min(found)
+    assert min(found) >= 0
     assert max(found) < 2**31
     assert len(set(found)) == len(found)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from forgeline.engine.workers import Job, Workers, environment, no_main_module
+from forgeline.engine.workers import Job, Usage, Workers, environment, no_main_module
 
 JOBS = """
 import ctypes, os, sys, time
@@ -52,7 +52,7 @@ def main_module():
 
 
 @pytest.fixture(scope="session")
-def _jobs(tmp_path_factory):
+def jobs_folder(tmp_path_factory):
     """A module that workers can import."""
     folder = tmp_path_factory.mktemp("jobs")
     (folder / "forgeline_jobs.py").write_text(JOBS)
@@ -63,7 +63,7 @@ def _jobs(tmp_path_factory):
 
 
 @pytest.fixture
-def work(_jobs):
+def work(jobs_folder):
     def work(*calls, count=2, memory_bytes=2**31, seconds=60.0):
         workers = Workers(count, memory_bytes)
         jobs = [Job(f"{place}", f"forgeline_jobs:{name}", given) for place, (name, given) in enumerate(calls)]
@@ -89,9 +89,10 @@ def test_every_job_has_one_outcome(work):
     assert {place: each.value for place, each in outcomes.items()} == {x: 2 * x for x in range(5)}
     assert {each.lost for each in outcomes.values()} == {""}
     assert all(0 < each.seconds < 60 for each in outcomes.values())
-    peak = workers.take_peak()
-    assert peak == max(each.peak_bytes for each in outcomes.values()) > 2**20
-    assert workers.take_peak() == 0
+    usage = workers.take_usage()
+    assert usage.peak_bytes == max(each.peak_bytes for each in outcomes.values()) > 2**20
+    assert usage.cpu_seconds == pytest.approx(sum(each.cpu_seconds for each in outcomes.values()))
+    assert workers.take_usage() == Usage()
 
 
 def test_an_error_is_told_with_its_type_and_the_others_go_on(work):
@@ -133,7 +134,7 @@ def test_an_answer_larger_than_a_pipe_arrives(work):
     assert work(("large", {}))[0][0].value == bytes(50_000_000)
 
 
-def test_whoever_stops_listening_leaves_no_worker_behind(_jobs, tmp_path):
+def test_whoever_stops_listening_leaves_no_worker_behind(jobs_folder, tmp_path):
     mark = tmp_path / "mark"
     jobs = [
         Job("quick", "forgeline_jobs:double", {"x": 1}),
@@ -172,7 +173,7 @@ def test_environment_is_put_back(monkeypatch):
 
 PARENT = """
 import sys
-from forgeline.engine.workers import Job, Workers
+from forgeline.engine.workers import Job, Usage, Workers
 
 jobs = [Job("slow", "forgeline_jobs:sleep", {"seconds": 120, "mark": sys.argv[1]})]
 list(Workers(1, 2**31).run(jobs, lambda: 120.0))
@@ -195,8 +196,8 @@ def parent(folder, mark, **options):
     return process, int(mark.read_text())
 
 
-def test_a_worker_leaves_when_its_parent_is_killed(_jobs, tmp_path):
-    process, worker = parent(_jobs, tmp_path / "mark")
+def test_a_worker_leaves_when_its_parent_is_killed(jobs_folder, tmp_path):
+    process, worker = parent(jobs_folder, tmp_path / "mark")
     family = [each.pid for each in psutil.Process(process.pid).children(recursive=True)]
     assert worker in family
     process.kill()
@@ -204,8 +205,8 @@ def test_a_worker_leaves_when_its_parent_is_killed(_jobs, tmp_path):
     assert all(gone(pid) for pid in family)
 
 
-def test_ctrl_c_is_the_parents_to_answer(_jobs, tmp_path):
-    process, worker = parent(_jobs, tmp_path / "mark", start_new_session=True)
+def test_ctrl_c_is_the_parents_to_answer(jobs_folder, tmp_path):
+    process, worker = parent(jobs_folder, tmp_path / "mark", start_new_session=True)
     os.kill(worker, signal.SIGINT)
     time.sleep(0.3)
     assert psutil.Process(worker).status() != psutil.STATUS_ZOMBIE

@@ -168,6 +168,7 @@ def test_nothing_is_fitted_on_a_sealed_row(runs, target):
     assert max(step.row_count for step in fitted) == len(trained)
 
 
+@pytest.mark.slow
 def test_other_labels_in_the_test_set_change_no_model(line, table):
     """Whatever the sealed labels say, train, compress and the model stay the same."""
     frame = table("hired")
@@ -182,11 +183,12 @@ def test_other_labels_in_the_test_set_change_no_model(line, table):
     assert first.numbers["test.log_loss"].value < second.numbers["test.log_loss"].value
 
 
-def test_the_seed_moves_models_but_never_the_split(line, table, runs):
-    frame = table("pay")
-    other = line(frame, "pay", seed=5)
-    assert np.array_equal(test_rows(other), test_rows(runs["pay"]))
-    assert other.digest != runs["pay"].digest
+@pytest.mark.slow
+def test_the_seed_moves_models_but_never_the_split(line, table):
+    forest = {"families": [{"use": "extra_trees", "trees": 5}]}
+    one, two = (line(table("pay"), "pay", seed=seed, train=forest) for seed in (0, 5))
+    assert np.array_equal(test_rows(one), test_rows(two))
+    assert one.digest != two.digest
 
 
 # ---------------------------------------------------------------- kinds of splits
@@ -202,6 +204,7 @@ def test_groups_stay_together_in_the_split_and_in_the_folds(line, table):
     assert folds.group_by("household").agg(pl.col("fold").n_unique())["fold"].max() == 1
 
 
+@pytest.mark.slow
 def test_time_splits_take_the_last_rows_and_folds_are_blocks(line, table):
     run = line(table("hired"), "hired", split={"by": "since"})
     frame, rows_N = frame_of(run), test_rows(run)
@@ -276,7 +279,6 @@ def test_a_class_of_one_row(line, table):
         ((0, 1), pl.Int64),
         ((-1, 7), pl.Int64),
         ((False, True), pl.Boolean),
-        (("1", "02"), pl.String),
     ],
 )
 def test_labels_keep_their_type(line, table, labels, dtype):
@@ -289,6 +291,7 @@ def test_labels_keep_their_type(line, table, labels, dtype):
     assert (found["prediction"] == frame["hired"]).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_the_positive_label_can_be_chosen(line, table):
     frame = table("hired", 160)
     for positive in ("no", "yes"):
@@ -298,6 +301,7 @@ def test_the_positive_label_can_be_chosen(line, table):
         assert signature["positive"] == positive
 
 
+@pytest.mark.slow
 def test_the_threshold_decides_the_answer(line, table):
     frame = table("hired", 160)
     run = line(frame, "hired", work=1, families=1, evaluate={"threshold": 0.9})
@@ -307,6 +311,7 @@ def test_the_threshold_decides_the_answer(line, table):
     assert ((found["prediction"] == positive) == sure).all()
 
 
+@pytest.mark.slow
 def test_frames_of_three_kinds_give_one_release(line, table):
     """polars, pandas and Arrow."""
     frame = table("hired", 160)
@@ -333,12 +338,14 @@ def test_dropped_kept_and_weight_columns_are_no_inputs(line, table):
     assert done(run)["refine"].facts.dropped["household"] == "kept beside the rows"
 
 
+@pytest.mark.slow
 def test_weights_move_the_model(line, table, runs):
     assert "weight.npy" in {ref.name for ref in done(runs["grade"])["refine"].facts.table}
     plain = line(table("grade"), "grade", snapshot={"drop": ["weight"]})
     assert plain.numbers["cv.log_loss"].value != runs["grade"].numbers["cv.log_loss"].value
 
 
+@pytest.mark.slow
 def test_protected_columns_can_be_kept_from_the_model(line, table, runs):
     run = line(
         table("hired"),
@@ -348,9 +355,9 @@ def test_protected_columns_can_be_kept_from_the_model(line, table, runs):
         refine={"use_protected": False},
     )
     assert "city" not in {each.name for each in done(run)["refine"].facts.inputs}
+    assert "city" in {each.name for each in done(runs["hired"])["refine"].facts.inputs}
     assert "protected" in done(run)["refine"].facts.dropped["city"]
-    assert run.numbers["fairness.city.demographic_parity_ratio"].n is not None
-    assert "fairness.sex.demographic_parity_ratio" in runs["hired"].numbers
+    assert "fairness.city.demographic_parity_ratio" in run.numbers
 
 
 # ---------------------------------------------------------------- fixes
@@ -375,6 +382,7 @@ def test_a_leak_blocks_until_its_fix_is_named(line, leaky, tmp_path):
     assert "twice" in done(run)["refine"].facts.dropped
 
 
+@pytest.mark.slow
 def test_a_leak_that_someone_signed_for_passes_and_is_in_the_card(line, leaky):
     accept = {"code": "leak.target_copy", "columns": ["twice"], "by": "Ada", "reason": "known before"}
     run = line(leaky, "pay", families=1, assess={"accept": [accept]})
@@ -383,6 +391,7 @@ def test_a_leak_that_someone_signed_for_passes_and_is_in_the_card(line, leaky):
     assert "known before (signed Ada)" in (run.release.folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_duplicate_rows_go_when_named(line, table):
     frame = table("hired", 200)
     frame = pl.concat([frame, frame[:40]])
@@ -391,10 +400,11 @@ def test_duplicate_rows_go_when_named(line, table):
     before, after = (done(run)["refine"].facts for run in (plain, fewer))
     gone = before.rows - after.rows
     assert 20 <= gone <= 40
-    assert [step.verb for step in after.steps][0] == "drop_rows"
+    assert after.steps[0].verb == "drop_rows"
     assert done(fewer)["assess"].facts.test_rows == done(plain)["assess"].facts.test_rows
 
 
+@pytest.mark.slow
 def test_apply_none_applies_nothing_and_safe_fixes_are_applied(line, table):
     frame = table("hired", 200).with_columns(
         pl.when(pl.int_range(pl.len()) == 3).then(float("inf")).otherwise("income").alias("income")
@@ -406,6 +416,7 @@ def test_apply_none_applies_nothing_and_safe_fixes_are_applied(line, table):
     assert set(verbs[1]) == {"impute and encode", "filter by mutual information"}
 
 
+@pytest.mark.slow
 def test_a_code_that_was_not_found_is_said(line, table):
     run = line(table("hired", 160), "hired", work=1, refine={"apply": ["leak.taget_copy"]})
     found = done(run)["refine"].findings
@@ -415,6 +426,7 @@ def test_a_code_that_was_not_found_is_said(line, table):
 # ---------------------------------------------------------------- families and budgets
 
 
+@pytest.mark.slow
 def test_families_can_be_named(line, table):
     run = line(table("hired", 160), "hired", train={"families": ["linear"]})
     assert {each.family for each in done(run)["plan"].facts.candidates} == {"linear"}
@@ -453,6 +465,7 @@ def test_gates_on_numbers(line, table, tmp_path):
         line(frame, "hired", gates={"cost.total": "<= 5"}, **given)
 
 
+@pytest.mark.slow
 def test_a_price_makes_the_cost_known(line, table):
     run = line(
         table("hired", 160),
@@ -495,10 +508,21 @@ def test_verify_makes_everything_again(runs):
 # ---------------------------------------------------------------- what is finished is not redone
 
 
-@pytest.fixture
-def finished(line, table, tmp_path):
+SAME = {"work": 1, "families": 2}
+
+
+@pytest.fixture(scope="module")
+def original(line, table):
     """A finished run in a store of its own."""
-    return line(table("hired", 160), "hired", work=1, store=tmp_path, families=2)
+    return line(table("hired", 160), "hired", **SAME)
+
+
+@pytest.fixture
+def mine(original, tmp_path):
+    """A copy of it, store and all, that a test may spoil; its index is built when it is asked."""
+    shutil.copytree(original.folder.parent.parent, tmp_path / "store")
+    (tmp_path / "store" / "index.sqlite").unlink()
+    return session.Run(tmp_path / "store" / "runs" / original.name)
 
 
 def resume(run):
@@ -513,89 +537,71 @@ def files_and_times(run):
     }
 
 
-def test_a_finished_run_is_not_touched(finished):
-    before = files_and_times(finished)
-    assert resume(finished).digest == finished.digest
-    assert files_and_times(finished) == before
+def test_a_finished_run_is_not_touched(mine):
+    before = files_and_times(mine)
+    assert resume(mine).digest == mine.digest
+    assert files_and_times(mine) == before
 
 
-def test_another_run_takes_over_what_one_has_finished(line, table, finished, tmp_path):
-    again = line(table("hired", 160), "hired", work=1, store=tmp_path, families=2)
-    assert again.name != finished.name
-    assert digests(again) == digests(finished)
-    assert done(again)["train"].meter == done(finished)["train"].meter
+def test_another_run_takes_over_what_one_has_finished(line, table, mine):
+    store, digest = mine.folder.parent.parent, mine.digest
+    again = line(table("hired", 160), "hired", store=store, **SAME)
+    assert again.name != mine.name
+    assert digests(again) == digests(mine)
+    assert done(again)["train"].meter == done(mine)["train"].meter
     assert done(again)["train"].run == again.name
-    finished_units = [line for line in runner.read_log(again.folder) if line["do"] == "unit"]
-    assert len(finished_units) == len(
-        [line for line in runner.read_log(finished.folder) if line["do"] == "unit"]
-    )
-    shutil.rmtree(finished.folder)
-    assert resume(again).digest == finished.digest
-    assert session.verify(again.folder, store=Store(tmp_path), quiet=True)["equal"]
+    logs = [
+        [each["unit"] for each in runner.read_log(run.folder) if each["do"] == "unit"] for run in (mine, again)
+    ]
+    assert logs[0] == logs[1]
+    shutil.rmtree(mine.folder)
+    assert resume(again).digest == digest
+    assert session.verify(again.folder, store=Store(store), quiet=True)["equal"]
     assert again.numbers["test.reads"].value == 1
 
 
-def test_only_what_depends_on_a_change_is_made_again(line, table, finished, tmp_path):
-    again = line(
-        table("hired", 160),
-        "hired",
-        work=1,
-        store=tmp_path,
-        families=2,
-        evaluate={"threshold": 0.4},
-    )
-    same = {stage for stage, record in done(again).items() if record.meter == done(finished)[stage].meter}
+def test_only_what_depends_on_a_change_is_made_again(line, table, mine):
+    store = mine.folder.parent.parent
+    again = line(table("hired", 160), "hired", store=store, evaluate={"threshold": 0.4}, **SAME)
+    same = {stage for stage, record in done(again).items() if record.meter == done(mine)[stage].meter}
     assert same == {"snapshot", "assess", "refine", "plan", "train"}
     assert again.numbers["test.reads"].value == 2
-    Store(tmp_path).remove(finished.folder)
-    third = line(
-        table("hired", 160),
-        "hired",
-        work=1,
-        store=tmp_path,
-        families=2,
-        evaluate={"threshold": 0.3},
-    )
+    Store(store).remove(mine.folder)
+    third = line(table("hired", 160), "hired", store=store, evaluate={"threshold": 0.3}, **SAME)
     assert third.numbers["test.reads"].value == 3
 
 
 @pytest.mark.parametrize("stage", ["refine", "train", "evaluate", "release"])
-def test_a_lost_record_is_made_again_and_equal(finished, stage):
-    before = digests(finished)
+def test_a_lost_record_is_made_again_and_equal(mine, stage):
+    before = digests(mine)
     for each in STAGES[STAGES.index(stage) :]:
-        (finished.folder / records.file_name(each)).unlink()
-    (finished.folder.parent.parent / "index.sqlite").unlink()
-    log = (finished.folder / "work.log").read_bytes()
-    again = resume(finished)
+        (mine.folder / records.file_name(each)).unlink()
+    log = (mine.folder / "work.log").read_bytes()
+    again = resume(mine)
     assert digests(again) == before
     if stage == "train":  # its units were in the log, so none was fitted again
-        assert (finished.folder / "work.log").read_bytes() == log
+        assert (mine.folder / "work.log").read_bytes() == log
 
 
-def test_a_torn_log_costs_one_unit_only(finished):
-    path = finished.folder / "work.log"
+def test_a_torn_log_costs_one_unit_only(mine, original):
+    path = mine.folder / "work.log"
     for each in STAGES[STAGES.index("train") :]:
-        (finished.folder / records.file_name(each)).unlink()
-    (finished.folder.parent.parent / "index.sqlite").unlink()
+        (mine.folder / records.file_name(each)).unlink()
     lines = path.read_bytes().splitlines(keepends=True)
     units = [place for place, text in enumerate(lines) if b'"do": "unit"' in text]
     path.write_bytes(b"".join(lines[: units[2]]) + lines[units[2]][:40])
-    before = (
-        finished.digest or json.loads((finished.folder / "release" / "forgeline.json").read_text())["digest"]
-    )
-    again = resume(finished)
-    assert again.digest == before
+    assert resume(mine).digest == original.digest
     assert len([line for line in WorkLog(path).lines if line["do"] == "unit"]) == len(units)
 
 
-def test_a_lost_artefact_is_made_again(finished):
-    before = digests(finished)
-    model = done(finished)["compress"].facts.model
-    (finished.folder / "artefacts" / model.digest).unlink()
-    (finished.folder.parent.parent / "index.sqlite").unlink()
-    assert digests(resume(finished)) == before
+def test_a_lost_artefact_is_made_again(mine):
+    before = digests(mine)
+    model = done(mine)["compress"].facts.model
+    (mine.folder / "artefacts" / model.digest).unlink()
+    assert digests(resume(mine)) == before
 
 
+@pytest.mark.slow
 def test_a_lost_snapshot_of_a_file_is_made_again(files):
     first = from_files(files, "labelled.csv")
     shutil.rmtree(files / "store" / "snapshots")

@@ -21,7 +21,7 @@ def test_metrics_suit_the_task():
         *("log_loss", "log_loss", "rmse"),
     ]
     assert plan.metric_for("roc_auc", "binary") == "roc_auc"
-    with pytest.raises(BadInput, match="metric rmse does not score a binary task.*Known: accuracy"):
+    with pytest.raises(BadInput, match=r"metric rmse does not score a binary task.*Known: accuracy"):
         plan.metric_for("rmse", "binary")
     with pytest.raises(BadInput, match=r"Did you mean roc_auc\?"):
         plan.metric_for("roc_acu", "binary")
@@ -48,7 +48,9 @@ def test_a_family_with_a_setting_competes_with_that_one():
     train = spec.Train(families=["linear", {"use": "lightgbm", "trees": 7}])
     found = {each.name: each for each in plan.candidates(train, SHAPE, WORK)}
     assert found["lightgbm-1"].setting["trees"] == 7
-    assert found["lightgbm-1"].setting.keys() == catalog.load("families", "lightgbm").space(SHAPE).points[0].keys()
+    assert (
+        found["lightgbm-1"].setting.keys() == catalog.load("families", "lightgbm").space(SHAPE).points[0].keys()
+    )
     assert {each.family for each in found.values()} == {"linear", "lightgbm"}
 
 

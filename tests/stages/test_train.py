@@ -143,7 +143,9 @@ def test_why_there_is_no_model():
     assert "(lost to time). Give more than --time 1s" in str(late)
     large = train.nothing_finished({"a fold 1": "memory"}, a_plan("a"), spec.Budget())
     assert "Give a larger [budget] memory" in str(large)
-    broken = train.nothing_finished({"a fold 1": "time", "b fold 1": "ValueError: x"}, a_plan("a"), spec.Budget())
+    broken = train.nothing_finished(
+        {"a fold 1": "time", "b fold 1": "ValueError: x"}, a_plan("a"), spec.Budget()
+    )
     assert (broken.exit_code, "ValueError: x" in str(broken)) == (1, True)
 
 

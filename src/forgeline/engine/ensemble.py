@@ -16,20 +16,21 @@ def greedy_weights(
 ) -> np.ndarray:
     """Weights [M], summing to 1, of a greedy ensemble: at each step the model that lowers the loss most.
 
-    Models may be taken again; ends when a step gains less than `least_gain` of the loss.
+    Models may be taken again, and a step may do harm that later ones make good; of all steps the first counts
+    whose loss is within `least_gain` (relative) of the lowest.
     Source: Caruana et al., Ensemble selection from libraries of models, ICML 2004.
     """
-    counts = np.zeros(len(p_MNK))
+    picks: list[int] = []
+    reached: list[float] = []
     total = np.zeros_like(p_MNK[0])
-    best = np.inf
     for step in range(1, steps + 1):
         losses = [loss((total + p_NK) / step) for p_NK in p_MNK]
-        pick = int(np.argmin(losses))
-        if step > 1 and best - losses[pick] <= least_gain * abs(best):
-            break
-        counts[pick] += 1
-        total = total + p_MNK[pick]
-        best = losses[pick]
+        picks.append(int(np.argmin(losses)))
+        reached.append(losses[picks[-1]])
+        total = total + p_MNK[picks[-1]]
+    lowest = min(reached)
+    enough = next(step for step, each in enumerate(reached, 1) if each <= lowest + least_gain * abs(lowest))
+    counts = np.bincount(picks[:enough], minlength=len(p_MNK))
     return np.asarray(counts / counts.sum())
 
 

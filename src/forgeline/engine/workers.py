@@ -1,5 +1,7 @@
 """Killable worker processes from a forkserver that is up before any OpenMP thread."""
 
+from __future__ import annotations
+
 import importlib
 import multiprocessing
 import os
@@ -38,6 +40,19 @@ class Outcome:
     """Empty, or `time`, `memory`, or the text of the error."""
     seconds: float
     peak_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Largest resident size of one worker, and the CPU seconds of all."""
+
+    peak_bytes: int = 0
+    cpu_seconds: float = 0.0
+
+    def joined(self, other: Usage) -> Usage:
+        """Both together."""
+        return Usage(max(self.peak_bytes, other.peak_bytes), self.cpu_seconds + other.cpu_seconds)
 
 
 class Workers:
@@ -49,12 +64,12 @@ class Workers:
         self.preload = preload
         self.context = multiprocessing.get_context("forkserver")
         self.warm = False
-        self.peak = 0
+        self.usage = Usage()
 
-    def take_peak(self) -> int:
-        """Largest resident size of any worker since this was last asked."""
-        peak, self.peak = self.peak, 0
-        return peak
+    def take_usage(self) -> Usage:
+        """What workers have used since this was last asked."""
+        usage, self.usage = self.usage, Usage()
+        return usage
 
     def start(self) -> None:
         """Start the forkserver, which imports the heavy modules while this process goes on."""
@@ -83,13 +98,13 @@ class Workers:
                     outcome = each.outcome(self.memory_bytes, late=remaining() <= 0)
                     if outcome:
                         running.remove(each)
-                        self.peak = max(self.peak, outcome.peak_bytes)
+                        self.usage = self.usage.joined(Usage(outcome.peak_bytes, outcome.cpu_seconds))
                         yield outcome
         finally:
             for each in running:
                 each.kill()
         for job in waiting:
-            yield Outcome(job, None, "time", 0.0, 0)
+            yield Outcome(job, None, "time", 0.0, 0, 0.0)
 
 
 class Running:
@@ -100,19 +115,22 @@ class Running:
         self.pipe, child = context.Pipe(duplex=False)
         self.process = context.Process(target=work, args=(child, job.call, job.arguments), daemon=True)
         self.began = time.perf_counter()
-        self.peak = 0
+        self.usage = Usage()
         with no_main_module():
             self.process.start()
         child.close()
 
     def outcome(self, memory_bytes: int, *, late: bool) -> Outcome | None:
         """What became of it, or None while it runs; kills it when it is late or over its memory."""
-        self.peak = max(self.peak, resident_bytes(self.process.pid))
+        now = usage_of(self.process.pid)
+        self.usage = Usage(
+            max(self.usage.peak_bytes, now.peak_bytes), max(self.usage.cpu_seconds, now.cpu_seconds)
+        )
         if self.pipe.poll():
             return self.end(*self.receive())
         if late:
             return self.end(None, "time")
-        if self.peak > memory_bytes:
+        if self.usage.peak_bytes > memory_bytes:
             return self.end(None, "memory")
         return None
 
@@ -128,7 +146,8 @@ class Running:
     def end(self, value: Any, lost: str) -> Outcome:
         """Make sure the process is gone."""
         self.kill()
-        return Outcome(self.job, value, lost, time.perf_counter() - self.began, self.peak)
+        seconds = time.perf_counter() - self.began
+        return Outcome(self.job, value, lost, seconds, self.usage.peak_bytes, self.usage.cpu_seconds)
 
     def kill(self) -> None:
         """SIGKILL, not a request."""
@@ -158,14 +177,16 @@ def leave_with_parent() -> None:
         os._exit(1)
 
 
-def resident_bytes(pid: int | None) -> int:
-    """Resident memory of a process; 0 when it is gone."""
+def usage_of(pid: int | None) -> Usage:
+    """What a process uses now; nothing when it is gone."""
     import psutil
 
     try:
-        return int(psutil.Process(pid).memory_info().rss)
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        return Usage(int(process.memory_info().rss), float(times.user + times.system))
     except psutil.Error:
-        return 0
+        return Usage()
 
 
 @contextmanager

@@ -45,12 +45,13 @@ def plan(
             candidates=judged,
             work_limit=budget.units,
             seconds_limit=budget.seconds,
-            memory_limit=work.workers.memory_bytes,
+            memory_limit=budget.memory_bytes,
         ),
         numbers={
             "plan.candidates": Number(value=len(judged), unit="candidates"),
             "plan.fitting": Number(value=len(fitting), unit="candidates"),
             "plan.work": Number(value=sum(each.cost.work for each in fitting) * folds, unit="work units"),
+            "plan.memory": Number(value=work.workers.memory_bytes, unit="bytes a worker", measured=True),
         },
         tables=[table(judged, folds)],
     )

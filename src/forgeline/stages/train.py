@@ -160,7 +160,8 @@ class Reserve:
         self.plan, self.data, self.work = plan, data, work
         facts = snapshot.facts
         test_rows = facts.test_rows or facts.rows - facts.left_out - len(data.y_N)
-        self.rows = 2 * test_rows + 5_000
+        self.rows = (2 * test_rows + 5_000) / work.workers.count + (test_rows if work.predict else 0)
+        """Rows that one core is to be asked about."""
         self.complete = 0
         self.pace = 0.0
         """Seconds a row that the ensemble takes, on one core."""
@@ -170,7 +171,7 @@ class Reserve:
         if self.work.clock.limit is None:
             return 0.0
         selection = 4e-6 * min(len(self.data.y_N), models.SELECTION_ROWS) * self.data.outputs
-        asked = self.rows * self.pace / self.work.workers.count
+        asked = self.rows * self.pace
         return min(fixed + selection + safety * asked, 0.4 * self.work.clock.limit)
 
     def update(self, done: dict[tuple[str, int], Unit], folds: int) -> None:

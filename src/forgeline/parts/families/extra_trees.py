@@ -21,13 +21,16 @@ PROCESS_BYTES = 200 * 2**20
 
 
 def space(shape: Shape) -> Space:
-    """Fewer trees for many rows, for time; larger leaves, so that the forest keeps its size."""
+    """scikit-learn's √F features a split, then half of them; fewer trees for many rows, for time.
+
+    Leaves grow with the rows, so that the forest keeps its size.
+    """
     count = min(100, max(30, 1_000_000 // max(shape.rows, 1)))
     least = max(2, -(-shape.rows * count // MOST_NODES))
     return Space(
         (
-            {"trees": count, "least": least, "columns": 0.3},
-            {"trees": count, "least": 3 * least, "columns": 0.7},
+            {"trees": count, "least": least, "columns": round(max(shape.features, 1) ** -0.5, 4)},
+            {"trees": count, "least": 3 * least, "columns": 0.5},
         )
     )
 
