@@ -139,6 +139,11 @@ def test_a_bad_key_or_value_is_named_with_its_place(asked, says):
         assert text in message
 
 
+def test_the_least_memory_is_the_one_that_is_asked_for():
+    assert spec.check({"budget": {"memory": "256MB"}}).budget.memory_bytes == 256 * 10**6
+    assert "Give at least 256MB" in refused(spec.check, {"budget": {"memory": "255MB"}})
+
+
 def test_unreadable_files_are_named(write, tmp_path):
     assert "no such spec" in refused(spec.read, tmp_path / "none.toml")
     path = write("[snapshot\n")

@@ -239,7 +239,7 @@ def ask_all(
     """float64 [N, K] answers by name, through the reader that ships; what the clock cut off is left out.
 
     What was cut off goes into the work log, and a replay leaves it out, too. Every question is cut into as many
-    parts as there are workers. Errors: BadInput, RuntimeError.
+    parts as there are workers. Errors: BudgetSpent, RuntimeError.
     """
     questions = [each for each in questions if not work.decided("cut", stage="evaluate", question=each.name)]
     jobs = [job for question in questions for job in jobs_of(question, signature, snapshot, work)]
@@ -248,7 +248,7 @@ def ask_all(
         if outcome.value is not None:
             parts[outcome.job.arguments["name"], outcome.job.arguments["part"]] = outcome.value
         elif outcome.lost != "time":
-            raise RuntimeError(f"{outcome.job.name}: {outcome.lost}")
+            outcome.answer()
     count = work.workers.count
     whole = [each.name for each in questions if all((each.name, part) in parts for part in range(count))]
     for question in questions:

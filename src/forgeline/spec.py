@@ -279,7 +279,7 @@ def check_budget(budget: Budget, where: str) -> None:
         raise BadInput("work and time are both set", where=f"{where} [budget]", remedy="Keep one of the two.")
     if budget.time:
         parse_seconds(budget.time)
-    if budget.memory and parse_bytes(budget.memory) < 256 * 2**20:
+    if budget.memory and parse_bytes(budget.memory) < parse_bytes("256MB"):
         raise BadInput(
             f"memory {budget.memory} is less than a run needs",
             where=f"{where} [budget]",

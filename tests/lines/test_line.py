@@ -442,6 +442,11 @@ def test_too_little_work_ends_before_any_model(line, table, tmp_path):
     assert caught.value.exit_code == 4
 
 
+def test_too_little_memory_ends_with_what_to_do(line, table):
+    with pytest.raises(BudgetSpent, match=r"memory .*Give a larger \[budget\] memory"):
+        line(table("hired", 160), "hired", budget={"memory": "256MB", "workers": 8})
+
+
 # ---------------------------------------------------------------- gates
 
 

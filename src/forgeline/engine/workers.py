@@ -17,6 +17,8 @@ from multiprocessing import connection
 from types import ModuleType
 from typing import Any
 
+from forgeline.errors import BudgetSpent
+
 POLL_SECONDS = 0.05
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
@@ -41,6 +43,17 @@ class Outcome:
     seconds: float
     peak_bytes: int
     cpu_seconds: float
+
+    def answer(self) -> Any:
+        """The value. Errors: BudgetSpent when it went over its memory, RuntimeError with what the worker said."""
+        if self.lost == "memory":
+            raise BudgetSpent(
+                f"{self.job.name} went over a worker's memory ({self.peak_bytes / 1e6:.0f} MB). "
+                "Give a larger [budget] memory, or fewer workers."
+            )
+        if self.lost:
+            raise RuntimeError(f"{self.job.name}: {self.lost}")
+        return self.value
 
 
 @dataclass(frozen=True)
@@ -75,10 +88,11 @@ class Workers:
         """Start the forkserver, which imports the heavy modules while this process goes on."""
         if not self.warm:
             self.context.set_forkserver_preload(list(self.preload))
-            with environment(ONE_THREAD):
-                from multiprocessing.forkserver import ensure_running
+            from multiprocessing import forkserver, resource_tracker
 
-                ensure_running()
+            resource_tracker.ensure_running()  # else the forkserver starts it, which would unblock SIGINT
+            with environment(ONE_THREAD), deaf_to_interrupts():
+                forkserver.ensure_running()
             self.warm = True
 
     def run(self, jobs: Iterable[Job], remaining: Callable[[], float]) -> Iterator[Outcome]:
@@ -158,7 +172,6 @@ class Running:
 
 def work(pipe: Any, call: str, arguments: dict[str, Any]) -> None:
     """In the worker: leave when the parent is gone, make the call, send (value, error)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent answers it
     threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         module, _, name = call.partition(":")
@@ -198,6 +211,16 @@ def no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Block SIGINT for what is started meanwhile: Ctrl-C reaches the whole group, and only the parent answers."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from forgeline import catalog, kinds, models, records, spec
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode, ensemble, information, split
 from forgeline.engine.seeds import Seed
-from forgeline.engine.workers import Job, Outcome
+from forgeline.engine.workers import Job
 from forgeline.errors import BadInput, choices
 from forgeline.records import Finding, Input, Kind, Number, Ref, Step, Table
 
@@ -305,7 +305,8 @@ def judge_filter(
         for name, recipes in (("before", plain), ("after", filtered))
         for fold in range(fold_N.max() + 1)
     ]
-    losses = {outcome.job.name: finished(outcome) for outcome in work.workers.run(jobs, lambda: float("inf"))}
+    outcomes = work.workers.run(jobs, lambda: float("inf"))
+    losses = {outcome.job.name: float(outcome.answer()) for outcome in outcomes}
     ordered = [losses[job.name] for job in jobs]
     before, after = (float(np.mean(half)) for half in np.array_split(ordered, 2))
     kept = after <= before
@@ -317,13 +318,6 @@ def judge_filter(
 def paths(table: list[Ref], work: Workspace) -> dict[str, str]:
     """Where workers find the arrays."""
     return {ref.name: str(work.artefacts.folder / ref.digest) for ref in table}
-
-
-def finished(outcome: Outcome) -> float:
-    """A job's answer. Errors: RuntimeError with what the worker said."""
-    if outcome.lost:
-        raise RuntimeError(f"{outcome.job.name}: {outcome.lost}")
-    return float(outcome.value)
 
 
 QUICK = {"trees": 40, "rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0}
