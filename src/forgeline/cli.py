@@ -151,7 +151,8 @@ def verb_run(asked: argparse.Namespace) -> int:
         from forgeline.serving.batch import predict
 
         with reading():
-            predict(run.release.folder, run.base / run.ask.split.file, Path(asked.predict), [])
+            result = predict(run.release.folder, run.base / run.ask.split.file, Path(asked.predict), [])
+        say(f"{result['rows']} predictions in {asked.predict}")
     return ended(asked, run)
 
 

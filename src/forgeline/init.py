@@ -39,7 +39,7 @@ def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) 
     codes = list(dict.fromkeys(each.code for each in blocking if each.fix))
     apply = json.dumps(["safe", *codes]) if codes else '"safe"'
     split = (
-        [f"file = {json.dumps(ask.split.file)}  # your own test file"]
+        [f"file = {json.dumps(near(ask.split.file))}  # your own test file"]
         if ask.split.file
         else [f"share = {ask.split.share}  # {assessment.facts.split_how}"]
     )
@@ -52,7 +52,7 @@ def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) 
         f"# Written by `forgeline init` from run {run.name}. Every key: docs/spec.md",
         "",
         "[snapshot]",
-        f"source = {json.dumps(ask.snapshot.source)}  # {facts.rows} rows, {len(facts.columns)} columns",
+        f"source = {json.dumps(near(ask.snapshot.source))}  # {facts.rows} rows, {len(facts.columns)} columns",
         f"target = {json.dumps(facts.target)}  # {facts.task}: {facts.task_why}",
         *positive,
         "",
@@ -77,6 +77,12 @@ def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) 
         gate.get(str(facts.task), f'# "{prefix}.r2" = "low >= 0.50"'),
         "",
     ]
+
+
+def near(source: str) -> str:
+    """A path inside the current folder, where the spec will lie, relative to it: both can be moved together."""
+    path, here = Path(source), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else source
 
 
 def one_line(text: str) -> str:

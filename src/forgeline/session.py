@@ -328,7 +328,8 @@ def check_parts(ask: Spec) -> None:
     for part in ask.assess.checks:
         catalog.check_options("checks", part, "[[assess.checks]]")
     for part in ask.evaluate.suites:
-        raise BadInput(f"unknown suite {part.get('use', '')}", where="[evaluate] suites", remedy="None are known.")
+        what = f"unknown suite {part.get('use', '')}"
+        raise BadInput(what, where="[evaluate] suites", remedy="None are known.")
     if ask.plan.metric:
         catalog.load("metrics", ask.plan.metric, "[plan] metric")
     plan.families(ask.train)

@@ -254,8 +254,8 @@ def wrong_value(error: str, asked: dict[str, Any], where: str) -> BadInput:
 
 def expected(kind: Any) -> str:
     """A type from `msgspec.inspect` in words: `a number > 0`, `"auto" or a list`."""
-    names = {"StrType": "text in quotes", "BoolType": "true or false", "ListType": "a list", "AnyType": "anything"}
-    names |= {"IntType": "a whole number", "FloatType": "a number"}
+    names = {"StrType": "text in quotes", "BoolType": "true or false", "ListType": "a list"}
+    names |= {"IntType": "a whole number", "FloatType": "a number", "AnyType": "anything"}
     name = type(kind).__name__
     if name == "UnionType":
         return " or ".join(expected(each) for each in kind.types if type(each).__name__ != "NoneType")
@@ -369,6 +369,7 @@ def parse_gate(number: str, condition: str) -> Gate:
 
 def encode(spec: Spec) -> str:
     """The spec as TOML with every section and value written out."""
+
     def value(item: Any) -> str:
         if isinstance(item, dict):
             return "{" + ", ".join(f"{json.dumps(k)} = {value(v)}" for k, v in item.items()) + "}"

@@ -25,7 +25,7 @@ def softmax(score_NK):
 
 
 def test_greedy_weights_worked_by_hand():
-    """Truth 2 between constants 0 and 3: take 3 (error 1), then 3+0 (.5), then 3+0+3 (0), then nothing helps."""
+    """Truth 2 between constants 0 and 3: take 3 (error 1), then 0 (.5), then 3 (0), then nothing helps."""
     models = [np.full((1, 1), 0.0), np.full((1, 1), 3.0)]
     weights = greedy_weights(models, lambda p_NK: abs(float(p_NK[0, 0]) - 2.0))
     assert weights == pytest.approx([1 / 3, 2 / 3])

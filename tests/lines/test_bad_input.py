@@ -524,25 +524,42 @@ def test_as_a_process_bad_input_ends_the_same(prepare):
     assert run_names(Path.cwd()) == []
 
 
-def test_ctrl_c_keeps_what_is_done_kills_every_worker_and_names_the_command_that_goes_on(prepare):
-    folder = prepare()
-    command = shlex.split(f'{RUN} --work 3 --set \'train.families=["extra_trees", "linear"]\'')
+def interrupted(folder: Path, arguments: list[str], sign: str) -> tuple[str, str]:
+    """Start a run, press Ctrl-C once its work.log holds the sign; what it printed, and said at last."""
     process = subprocess.Popen(
-        [*COMMAND, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    while not any('"do": "unit"' in log.read_text() for log in folder.glob(".forgeline/runs/*/work.log")):
+    while not any(sign in log.read_text() for log in folder.glob(".forgeline/runs/*/work.log")):
         assert process.poll() is None
         time.sleep(0.02)
     family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
-    out, rest = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, "")
-    assert "Traceback" not in rest
-    run = run_names(folder)[0]
-    assert rest.rstrip().endswith(f"forgeline resume {run}")
-    assert family
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
     assert psutil.wait_procs(family, timeout=10)[1] == []
+    return out, err
+
+
+def test_ctrl_c_amid_training_kills_the_workers_and_names_the_command_that_goes_on(prepare):
+    folder = prepare()
+    families = """--set 'train.families=["extra_trees", "linear"]'"""
+    out, err = interrupted(folder, shlex.split(f"{RUN} --work 3 {families}"), '"do": "unit"')
+    (run,) = run_names(folder)
+    assert out == ""
+    assert err.endswith(f"interrupted; what is finished is kept. Go on with:\n  forgeline resume {run}\n")
     resumed = subprocess.run([*COMMAND, "resume", run, "--json"], capture_output=True, text=True, timeout=120)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["verdict"] == "passed"
-    assert "train: done already" not in resumed.stderr
+
+
+def test_ctrl_c_while_the_workers_are_being_warmed_up_is_answered_once(prepare):
+    folder = prepare()
+    out, err = interrupted(folder, [*RUN.split(), "--json"], '"do": "open"')
+    answer = json.loads(out)
+    assert (answer["run"], answer["verdict"], answer["exit"]) == (run_names(folder)[0], "failed", 130)
+    assert err.count("forgeline resume") == 1

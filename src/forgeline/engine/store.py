@@ -18,6 +18,8 @@ from forgeline.errors import BadInput, Busy
 
 TABLE = "create table if not exists stages (key text, run text, stage text, primary key (key, run))"
 """The index has one table: which run has finished which stage under which key."""
+SECOND = len("20261123-072318")
+"""Characters of a run's name that say when it was begun."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -160,8 +162,9 @@ class Store:
             yield
 
     def run_ids(self) -> list[str]:
-        """Runs by name, which begins with the time: oldest first."""
-        return sorted(folder.name for folder in self.runs.glob("*") if (folder / "spec.toml").exists())
+        """Runs by name, which begins with the second; those of one second by their spec's age: oldest first."""
+        specs = {spec.parent.name: spec.stat().st_mtime_ns for spec in self.runs.glob("*/spec.toml")}
+        return sorted(specs, key=lambda name: (name[:SECOND], specs[name], name))
 
     def find(self, name: str) -> Path:
         """The folder of a run: a path, an id, its unique beginning, or `latest`. Errors: BadInput."""
@@ -231,7 +234,7 @@ class Store:
             connection.close()
 
     def connect(self, path: Path) -> sqlite3.Connection:
-        """The index, filled in one transaction when it is new. Errors: sqlite3.DatabaseError when it is broken."""
+        """The index, filled in one transaction when it is new. Errors: sqlite3.DatabaseError, broken."""
         connection = sqlite3.connect(path, timeout=30)
         try:
             with connection:

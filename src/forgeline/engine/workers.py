@@ -45,7 +45,7 @@ class Outcome:
     cpu_seconds: float
 
     def answer(self) -> Any:
-        """The value. Errors: BudgetSpent when it went over its memory, RuntimeError with what the worker said."""
+        """The value. Errors: BudgetSpent over its memory, RuntimeError with what the worker said."""
         if self.lost == "memory":
             raise BudgetSpent(
                 f"{self.job.name} went over a worker's memory ({self.peak_bytes / 1e6:.0f} MB). "
@@ -215,7 +215,7 @@ def no_main_module() -> Iterator[None]:
 
 @contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
-    """Block SIGINT for what is started meanwhile: Ctrl-C reaches the whole group, and only the parent answers."""
+    """Block SIGINT for what is started meanwhile: Ctrl-C reaches the whole group, the parent answers it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

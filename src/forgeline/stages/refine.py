@@ -383,7 +383,7 @@ def record(
             fold_count=int(fold_N.max()) + 1,
             recipes=[work.put(encode.encode(recipe), "recipe.json") for recipe in recipes],
             steps=sheet.steps,
-            dropped={name: why for name, why in sheet.dropped.items()},
+            dropped=dict(sheet.dropped),
             filter_kept=decision.kept,
             filter_why=decision.why,
             features=len(last.features),
