@@ -46,18 +46,31 @@ def main() -> None:
         lead, low, high = paired(y, p, rival[best][0])
         figures.append({"auc": roc_auc_score(y, p), "lead": lead, "low": low, "high": high, "seconds": seconds})
         interval = f"[{low:+.5f}, {high:+.5f}]"
-        print(f"{f'forgeline {budget}, seed {seed}':<34}{figures[-1]['auc']:>10.5f}{lead:>+10.5f}{interval:>22}{seconds:>10.2f}")
+        name = f"forgeline {budget}, seed {seed}"
+        print(f"{name:<34}{figures[-1]['auc']:>10.5f}{lead:>+10.5f}{interval:>22}{seconds:>10.2f}")
     limit = float(budget.rstrip("s")) + 1
     holds = all(f["lead"] >= LEAST_LEAD and f["low"] > 0 and f["seconds"] <= limit for f in figures)
     baseline = {name: roc_auc_score(y, p) for name, (p, _) in rival.items()}
-    print(json.dumps({"forgeline": figures, "lightgbm": baseline, "budget": budget, "target": LEAST_LEAD, "holds": holds}))
+    print(
+        json.dumps({"forgeline": figures, "lightgbm": baseline, "budget": budget, "target": LEAST_LEAD, "holds": holds})
+    )
 
 
 def forgeline(budget: str, seed: int) -> tuple[np.ndarray, float]:
     """(probabilities, seconds from process start to its end) of one fresh run."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.csv"
-        command = [sys.executable, "-m", "forgeline", "run", str(TRAIN), "--target", TARGET, "--test", str(TEST)]
+        command = [
+            sys.executable,
+            "-m",
+            "forgeline",
+            "run",
+            str(TRAIN),
+            "--target",
+            TARGET,
+            "--test",
+            str(TEST),
+        ]
         command += ["--predict", str(out), "--time", budget, "--seed", str(seed)]
         began = time.perf_counter()
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -39,7 +39,11 @@ def main() -> None:
     limit = float(budget.rstrip("s")) + 1
     holds = code == 0 and seconds <= limit and peak <= MOST_BYTES and run["release"] is not None
     figures = {"rows": rows, "seconds": seconds, "peak_bytes": peak, "exit": code, "stages": run["stages"]}
-    scores = {key: value["value"] for key, value in run["numbers"].items() if key in ("test.roc_auc", "test.baseline.linear.roc_auc")}
+    scores = {
+        key: value["value"]
+        for key, value in run["numbers"].items()
+        if key in ("test.roc_auc", "test.baseline.linear.roc_auc")
+    }
     print(json.dumps(figures | {"scores": scores, "limits": {"seconds": limit, "bytes": MOST_BYTES}, "holds": holds}))
 
 
@@ -61,7 +65,18 @@ def generate(rows: int) -> pl.DataFrame:
 
 def timed(folder: Path, budget: str) -> tuple[dict, float, int, int]:
     """(what the run printed, seconds, peak bytes of all its processes, exit code)."""
-    command = [sys.executable, "-m", "forgeline", "run", "million.csv", "--target", "target", "--time", budget, "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "forgeline",
+        "run",
+        "million.csv",
+        "--target",
+        "target",
+        "--time",
+        budget,
+        "--json",
+    ]
     began = time.perf_counter()
     with (folder / "out.json").open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, stdout=out)

@@ -63,9 +63,7 @@ def weigh_fresh() -> int:
         source = Path(folder, "source")  # a copy, so that building leaves nothing in the work tree
         shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "examples", "*.egg-info"))
         subprocess.run([*pip, "-c", source / "constraints.txt", source], check=True)
-        packages = [
-            place for place in Path(folder).glob("lib/python*/site-packages/*") if not installer(place.name)
-        ]
+        packages = [place for place in Path(folder).glob("lib/python*/site-packages/*") if not installer(place.name)]
         files = {file for place in packages for file in [place, *place.rglob("*")] if file.is_file()}
         return sum(file.stat().st_size for file in files)
 

@@ -7,9 +7,7 @@ import pytest
 import forgeline
 
 MODULES = [
-    each.name
-    for each in pkgutil.walk_packages(forgeline.__path__, "forgeline.")
-    if not each.name.endswith("__main__")
+    each.name for each in pkgutil.walk_packages(forgeline.__path__, "forgeline.") if not each.name.endswith("__main__")
 ]
 
 

@@ -2,9 +2,7 @@ from forgeline.errors import BadInput, BudgetSpent, Busy, Stop, choices
 
 
 def test_one_message_with_place_choice_and_remedy():
-    error = BadInput(
-        "unknown key metrik", where="spec [plan]", asked="metrik", known=["metric"], remedy="See docs."
-    )
+    error = BadInput("unknown key metrik", where="spec [plan]", asked="metrik", known=["metric"], remedy="See docs.")
     assert str(error) == "spec [plan]: unknown key metrik. Did you mean metric? Known: metric. See docs."
     assert str(BadInput("empty")) == "empty."
 

@@ -20,9 +20,7 @@ PLAN = records.Plan(
     },
     artefacts=[Ref(digest="b" * 64, size_bytes=3, name="x.npy")],
 )
-METER = Meter(
-    seconds=1.0, cpu_seconds=0.5, peak_bytes=7, joules=None, cost=None, host="here", at="2024-01-01T00:00:00"
-)
+METER = Meter(seconds=1.0, cpu_seconds=0.5, peak_bytes=7, joules=None, cost=None, host="here", at="2024-01-01T00:00:00")
 
 
 def changed(**fields):

@@ -32,9 +32,7 @@ def make(tmp_path):
         folder.mkdir(exist_ok=True)
         (folder / "spec.toml").write_text(spec.encode(ask))
         log = WorkLog(folder / "work.log")
-        work = Workspace(
-            folder, store, tmp_path, Clock(None), Seed(ask.seed), Workers(1, 2**30), log, quiet=True
-        )
+        work = Workspace(folder, store, tmp_path, Clock(None), Seed(ask.seed), Workers(1, 2**30), log, quiet=True)
         return Runner(ask, work, until=until)
 
     return make

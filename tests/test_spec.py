@@ -254,9 +254,7 @@ def test_a_gate_is_shown_as_it_is_written():
     assert spec.parse_gate("findings.blocking", "== 0").text == "findings.blocking == 0"
 
 
-@pytest.mark.parametrize(
-    "condition", ["", "0.9", ">=", "low 0.9", "mean >= 1", ">= high", "=> 0.9", ">= 0.9 or 1"]
-)
+@pytest.mark.parametrize("condition", ["", "0.9", ">=", "low 0.9", "mean >= 1", ">= high", "=> 0.9", ">= 0.9 or 1"])
 def test_no_condition(condition):
     assert "is no condition" in refused(spec.parse_gate, "test.rmse", condition)
 

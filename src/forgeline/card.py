@@ -80,14 +80,10 @@ def front_matter(about: dict[str, Any], evaluation: records.Evaluation) -> str:
 def plain_scores(evaluation: records.Evaluation, prefix: str) -> list[tuple[str, Number]]:
     """(metric, number) of the shipped model on one exam, where measured."""
     found = [
-        (key.split(".", 1)[1], number)
-        for key, number in evaluation.numbers.items()
-        if key.startswith(f"{prefix}.")
+        (key.split(".", 1)[1], number) for key, number in evaluation.numbers.items() if key.startswith(f"{prefix}.")
     ]
     return [
-        (name, number)
-        for name, number in found
-        if "." not in name and number.value is not None and name != "reads"
+        (name, number) for name, number in found if "." not in name and number.value is not None and name != "reads"
     ]
 
 
@@ -96,9 +92,7 @@ def number_lines(evaluation: records.Evaluation) -> list[str]:
     lines = ["| score | value | 95 % interval | linear | majority | rows |", "|---|---|---|---|---|---|"]
     for prefix in ("test", "cv"):
         for name, number in plain_scores(evaluation, prefix):
-            beside = [
-                evaluation.numbers.get(f"{prefix}.baseline.{other}.{name}") for other in ("linear", "majority")
-            ]
+            beside = [evaluation.numbers.get(f"{prefix}.baseline.{other}.{name}") for other in ("linear", "majority")]
             shown = " | ".join(show(each.value if each else None) for each in beside)
             ends = f"{show(number.low)} to {show(number.high)}" if number.low is not None else ""
             lines.append(f"| {prefix}.{name} | {show(number.value)} | {ends} | {shown} | {number.n or ''} |")

@@ -119,9 +119,7 @@ def run_verb(arguments: list[str]) -> int:
 
 def parser() -> Parser:
     """Every verb with its options."""
-    top = Parser(
-        prog="forgeline", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    top = Parser(prog="forgeline", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--version", action="version", version=f"forgeline {__version__}")
     verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
     for name, (function, options) in VERBS.items():
@@ -216,8 +214,7 @@ def verb_runs(asked: argparse.Namespace) -> int:
 
     found = [session.Run(store().runs / name) for name in store().run_ids()]
     rows = [
-        {"run": run.name, "verdict": run.verdict, "stages": len(run.records), "digest": run.digest}
-        for run in found
+        {"run": run.name, "verdict": run.verdict, "stages": len(run.records), "digest": run.digest} for run in found
     ]
     if asked.json:
         emit({"runs": rows})

@@ -21,7 +21,7 @@ class BadInput(Stop):
 
     def __init__(
         self, what: str, *, where: str = "", remedy: str = "", asked: str = "", known: Iterable[str] = ()
-    ):
+    ) -> None:
         self.what, self.where, self.remedy = what, where, remedy
         self.choices = choices(asked, known)
         place = f"{where}: " if where else ""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from forgeline.session import Run
 
 DEFAULT_METRIC = {"regression": "rmse"}
+NAMED = "fixes of blocking findings must be named; look before you keep this"
+SAFE = "cast, map and missing; nothing is dropped"
 GUESSED_PROTECTED = {"sex", "gender", "race", "ethnicity", "religion", "disability", "nationality"}
 """Column names that usually hold protected attributes; suggested, never assumed."""
 
@@ -31,9 +33,7 @@ def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) 
     names = [column.name for column in facts.columns]
     protected = ask.assess.protected or [name for name in names if name.lower() in GUESSED_PROTECTED]
     positive = (
-        [f"positive = {json.dumps(facts.positive)}  # its probability is reported"]
-        if facts.task == "binary"
-        else []
+        [f"positive = {json.dumps(facts.positive)}  # its probability is reported"] if facts.task == "binary" else []
     )
     blocking = [each for each in assessment.findings if each.severity == "block"]
     codes = list(dict.fromkeys(each.code for each in blocking if each.fix))
@@ -64,7 +64,7 @@ def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) 
         *(f"# found: {each.severity} {each.code}: {one_line(each.says)}" for each in assessment.findings[:20]),
         "",
         "[refine]",
-        f"apply = {apply}  # {'fixes of blocking findings must be named; look before you keep this' if codes else 'cast, map and missing; nothing is dropped'}",
+        f"apply = {apply}  # {NAMED if codes else SAFE}",
         "",
         "[plan]",
         f'metric = "{DEFAULT_METRIC.get(str(facts.task), "log_loss")}"  # what models are selected by',

@@ -151,25 +151,23 @@ def tensor(index: int) -> str:
     return f"in_{index}"
 
 
-def draw(
-    members: Sequence[Member], calibration: Calibration, refinement: records.Refinement, work: Workspace
-) -> bytes:
+def draw(members: Sequence[Member], calibration: Calibration, refinement: records.Refinement, work: Workspace) -> bytes:
     """Members as one ONNX model from raw columns to predictions."""
     facts = refinement.facts
     fragments = [
         Fragment(
             fold=unit.fold,
-            weight=member.weight / len(member.units),
+            weight=member.weight / len(member.shipped),
             model=work.get(unit.model),
             center=unit.center,
             scale=unit.scale,
         )
         for member in members
-        for unit in member.units
+        for unit in member.shipped
     ]
     return assemble(
         [(each.name, tensor(index), each.kind) for index, each in enumerate(facts.inputs)],
-        [encode.decode(work.get(ref)) for ref in facts.recipes[:-1]],
+        [encode.decode(work.get(ref)) for ref in facts.recipes],
         fragments,
         task="classes" if facts.classes else "regression",
         outputs=len(facts.classes) or 1,

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import msgspec
 
-
 Kind = Literal["number", "category", "date"]
 """What a column is read as."""
 
@@ -391,7 +390,6 @@ class PlanFacts(Shape, frozen=True):
     """Bytes of the whole run; null where the machine decides, which changes no digest."""
 
 
-
 class Plan(Record, frozen=True, kw_only=True):
     """What will be tried, what it will cost, and why."""
 
@@ -402,10 +400,11 @@ class Plan(Record, frozen=True, kw_only=True):
 
 
 class Unit(Shape, frozen=True):
-    """One finished piece of work: one candidate on one fold."""
+    """One finished piece of work: one candidate without one fold."""
 
     candidate: str
     fold: int
+    """The fold it did not see; the number of folds when it saw every training row."""
     model: Ref
     """ONNX graph from features to scores."""
     predictions: Ref
@@ -419,13 +418,21 @@ class Unit(Shape, frozen=True):
 
 
 class Member(Shape, frozen=True):
-    """One candidate of the ensemble: the mean of its fold models."""
+    """One candidate of the ensemble."""
 
     candidate: str
     family: str
     weight: float
     units: list[Unit]
+    """Its fold models: what its out-of-fold predictions, and so its score and weight, come from."""
     score: float
+    refit: Unit | None = None
+    """The same setting trained on every training row."""
+
+    @property
+    def shipped(self) -> list[Unit]:
+        """What goes into the model: the refit one, or the mean of the fold models where there is none."""
+        return [self.refit] if self.refit else self.units
 
 
 class Calibration(Shape, frozen=True):

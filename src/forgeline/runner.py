@@ -38,7 +38,7 @@ class GateBlocks(Stop):
         super().__init__("\n".join(lines))
 
 
-class Until(Exception):  # noqa: N818 — the end that was asked for, not an error
+class Until(Exception):
     """The stage named by `--until` is done."""
 
 
@@ -62,11 +62,7 @@ class Runner:
     def made(self, stage: str, given: Iterable[Section | Record]) -> Made:
         """What the record is a function of."""
         inputs = {each.stage: each.digest for each in given if isinstance(each, Record)}
-        ask = {
-            type(each).__name__.lower(): msgspec.to_builtins(each)
-            for each in given
-            if isinstance(each, Section)
-        }
+        ask = {type(each).__name__.lower(): msgspec.to_builtins(each) for each in given if isinstance(each, Section)}
         if stage == "snapshot":
             from forgeline.stages.snapshot import source_digests
 
@@ -205,9 +201,7 @@ def without_workers(ask: dict[str, Any]) -> dict[str, Any]:
 
 def part_digests(kind: str) -> dict[str, str]:
     """Digest of the code of every part of a kind."""
-    return (
-        {f"{kind}.{entry.name}": catalog.source_digest(entry) for entry in catalog.parts(kind)} if kind else {}
-    )
+    return {f"{kind}.{entry.name}": catalog.source_digest(entry) for entry in catalog.parts(kind)} if kind else {}
 
 
 def refs(record: Any) -> list[Ref]:
@@ -294,12 +288,10 @@ def totals_of(meters: list[Meter], ask: Spec) -> dict[str, Number]:
         "time.total": Number(value=seconds, unit="s", measured=True),
         "cost.total": Number(
             value=None if price is None else seconds / 3600 * price,
-            why="" if price is not None else "price unknown: set [budget] price_per_hour",
+            why="" if price is not None else "set [budget] price_per_hour",
             measured=True,
         ),
-        "energy.total": Number(
-            value=energy, unit="J", why="" if energy is not None else no_energy, measured=True
-        ),
+        "energy.total": Number(value=energy, unit="J", why="" if energy is not None else no_energy, measured=True),
     }
     grams = None if energy is None or carbon is None else energy / 3.6e6 * carbon
     why = "" if grams is not None else (no_energy if energy is None else "set [budget] carbon_per_kwh")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 STORE = Path(".forgeline")
-OPENED: list["Run"] = []
+OPENED: list[Run] = []
 """Runs this process has worked on, the last one last: what an interruption speaks of."""
 MEMORY_SHARE = 0.8
 """Share of the free memory a run may use when the spec names no limit."""
@@ -166,9 +166,7 @@ def run(
     elif data is not None:
         source = freeze(data, place)
         asked["snapshot"] = asked.get("snapshot", {}) | {"source": source, "target": target}
-    return start(
-        spec.check(asked), base=base, store=place, until=until, started=started, mirror=mirror, quiet=quiet
-    )
+    return start(spec.check(asked), base=base, store=place, until=until, started=started, mirror=mirror, quiet=quiet)
 
 
 def assess(data: Any, *, target: str = "", **options: Any) -> records.Assessment:
@@ -238,9 +236,7 @@ def verify(folder: Path, *, store: Store, quiet: bool = False) -> dict[str, Any]
         again.mkdir(parents=True)
         try:
             write_atomic(again / "spec.toml", spec.encode(ask).encode())
-            WorkLog(again / "work.log").append(
-                {"do": "open", "base": opened["base"], "until": until, "mirror": ""}
-            )
+            WorkLog(again / "work.log").append({"do": "open", "base": opened["base"], "until": until, "mirror": ""})
             drive(again, store=store, started=now(), quiet=quiet, replay=log)
             here = {record.stage: record for record in runner.read_all(again)}
         finally:

@@ -83,9 +83,7 @@ def check_fit(family: Any, rows: TrainRows, setting: Setting, held_NF: np.ndarra
             assert same, f"{says}: answers in batches of {batch} differ"
 
 
-def fit_family(
-    family: Any, rows: TrainRows, setting: Setting
-) -> tuple[Callable[[np.ndarray], np.ndarray], bytes]:
+def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable[[np.ndarray], np.ndarray], bytes]:
     """The predict verb of a fitted model, and its graph from `x` to `y` as ONNX bytes."""
     from forgeline.engine.graph import Graph
     from forgeline.engine.seeds import Seed
@@ -110,9 +108,7 @@ def answers(session: Any, x_NF: np.ndarray, batch: int | None = None) -> np.ndar
     """What a graph from `x` to `y` makes of the rows, `batch` at a time, one row alone taken twice."""
     pieces = np.split(x_NF, range(batch, len(x_NF), batch)) if batch else [x_NF]
     padded = [np.repeat(piece, 2, axis=0) if len(piece) == 1 else piece for piece in pieces]
-    given = [
-        session.run(["y"], {"x": rows})[0][: len(piece)] for piece, rows in zip(pieces, padded, strict=True)
-    ]
+    given = [session.run(["y"], {"x": rows})[0][: len(piece)] for piece, rows in zip(pieces, padded, strict=True)]
     return np.concatenate(given)
 
 
@@ -120,9 +116,7 @@ def check_predictions(p_NK: np.ndarray, onnx_NK: np.ndarray, shape: Shape, says:
     """float64 here, float32 there, within CLOSE of each other on every row; probabilities sum to 1."""
     assert p_NK.dtype == np.float64, f"{says}: predict() gives {p_NK.dtype}"
     assert onnx_NK.dtype == np.float32, f"{says}: the graph gives {onnx_NK.dtype}"
-    assert p_NK.shape == onnx_NK.shape == (len(p_NK), shape.outputs), (
-        f"{says}: shapes {p_NK.shape}, {onnx_NK.shape}"
-    )
+    assert p_NK.shape == onnx_NK.shape == (len(p_NK), shape.outputs), f"{says}: shapes {p_NK.shape}, {onnx_NK.shape}"
     assert np.abs(p_NK - onnx_NK).max() <= CLOSE, f"{says}: ONNX is off by {np.abs(p_NK - onnx_NK).max()}"
     if shape.task != "regression":
         assert p_NK.min() >= 0, f"{says}: a probability is negative"
@@ -234,9 +228,7 @@ def check_finding(finding: Finding, table: View, target: str) -> None:
     assert set(finding.columns) <= known, f"{finding.code} names columns that are not there: {finding.columns}"
     assert all(math.isfinite(number) for number in finding.numbers.values()), finding.numbers
     if finding.fix:
-        assert set(finding.fix.columns) <= set(finding.columns), (
-            f"{finding.code} mends other columns than it found"
-        )
+        assert set(finding.fix.columns) <= set(finding.columns), f"{finding.code} mends other columns than it found"
         assert target not in finding.fix.columns, "a fix leaves the target alone"
 
 
@@ -245,9 +237,7 @@ def check_finding(finding: Finding, table: View, target: str) -> None:
 
 def check_metric(module: Any) -> None:
     """A metric names its tasks and direction, heeds weights but not the order of rows, and never raises."""
-    assert (module.__doc__ or "").strip(), (
-        "the first line of the docstring is the part's entry in `forgeline parts`"
-    )
+    assert (module.__doc__ or "").strip(), "the first line of the docstring is the part's entry in `forgeline parts`"
     assert module.tasks, "a metric names its tasks"
     assert set(module.tasks) <= {"binary", "multiclass", "regression"}, module.tasks
     assert isinstance(module.higher_is_better, bool)

@@ -96,9 +96,7 @@ def snapshot():
         )
         for name, many in numbers
     ] + [
-        Column(
-            name=name, kind="category", dtype="text", missing=gaps, distinct=many, why="text with few levels"
-        )
+        Column(name=name, kind="category", dtype="text", missing=gaps, distinct=many, why="text with few levels")
         for name, many, gaps in texts
     ]
     facts = records.SnapshotFacts(
@@ -228,9 +226,7 @@ def assess(findings=None, gates=None):
 def refine():
     facts = records.RefinementFacts(
         classes=["<=50K", ">50K"],
-        inputs=[
-            records.Input(name=name, kind="category", dtype="text") for name in ("sex", "race", "education")
-        ],
+        inputs=[records.Input(name=name, kind="category", dtype="text") for name in ("sex", "race", "education")],
         table=[ref("numbers")],
         folds=ref("folds"),
         fold_count=5,
@@ -244,9 +240,7 @@ def refine():
                 row_count=0,
             ),
             Step(verb="impute", columns=["age", "fnlwgt"], says="median", rows="train fold 1", row_count=31259),
-            Step(
-                verb="encode", columns=["sex", "race"], says="one column a level", rows="train", row_count=39074
-            ),
+            Step(verb="encode", columns=["sex", "race"], says="one column a level", rows="train", row_count=39074),
         ],
         dropped={"fnlwgt": "mutual information with the target is 0"},
         filter_kept=True,
@@ -348,9 +342,7 @@ def compress():
         "latency.p99": Number(
             value=0.000_213, low=0.000_201, high=0.000_236, level=0.95, unit="s", measured=True, n=2000
         ),
-        "latency.full.p99": Number(
-            value=0.000_402, low=0.000_380, high=0.000_441, level=0.95, unit="s", measured=True
-        ),
+        "latency.full.p99": Number(value=0.000_402, low=0.000_380, high=0.000_441, level=0.95, unit="s", measured=True),
     }
     return records.Compression(**common("compress", 6.2, 900_000_000), facts=facts, numbers=numbers)
 
@@ -456,9 +448,7 @@ def unfinished(tmp_path):
 def hostile(tmp_path):
     """Every text that data can bring is markup."""
     bad = "<script>alert(1)</script>"
-    finding = msgspec.structs.replace(
-        LEAK, columns=[bad], says=bad, code="x" + bad, fix=Fix(do="drop", columns=[bad])
-    )
+    finding = msgspec.structs.replace(LEAK, columns=[bad], says=bad, code="x" + bad, fix=Fix(do="drop", columns=[bad]))
     table = Table(title=bad, columns=[bad], rows=[[bad]], note=bad)
     shape = Histogram(title=bad, counts=[1], levels=[bad], x_label=bad)
     line = Curve(title=bad, x=[0, 1], y=[0, 1], x_label=bad, y_label=bad)
@@ -478,8 +468,7 @@ def huge(tmp_path):
     """Ten thousand findings, one of ten thousand columns, and ten thousand rows in a table."""
     names = [f"column_{index}" for index in range(10_000)]
     found = [
-        Finding(code="constant", severity="note", says=f"{name} never varies.", columns=[name])
-        for name in names
+        Finding(code="constant", severity="note", says=f"{name} never varies.", columns=[name]) for name in names
     ] + [Finding(code="identifier", severity="warn", says="Many identifiers.", columns=names)]
     table = Table(title="Columns", columns=["name", "distinct"], rows=[[name, 1] for name in names])
     record = msgspec.structs.replace(assess(found), tables=[table])

@@ -43,9 +43,7 @@ def test_ticks_are_round_and_few(low, high, found):
 
 def test_curve_draws_line_band_and_reference_where_they_belong():
     # x 0…1 over 46…348, y 0…1 over 180…24: a half is at 197 and at 102.
-    shape = Curve(
-        title="c", x=[0, 0.5, 1], y=[0, 0.5, 1], low=[0, 0.25, 1], high=[0, 0.75, 1], against=[0, 0, 0]
-    )
+    shape = Curve(title="c", x=[0, 0.5, 1], y=[0, 0.5, 1], low=[0, 0.25, 1], high=[0, 0.75, 1], against=[0, 0, 0])
     svg = charts.curve(shape)
     lines = {line.get("class"): places(line) for line in parts(svg, "polyline")}
     assert lines == {

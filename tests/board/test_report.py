@@ -103,9 +103,7 @@ def test_what_is_unknown_says_why_and_is_not_zero(passed):
 
 def test_blocked_run_says_what_where_and_what_to_type(blocked):
     shown = page(blocked)
-    assert (
-        "Blocked. The line stopped after assess: findings.blocking == 0 does not hold (it is 1)." in shown.text
-    )
+    assert "Blocked. The line stopped after assess: findings.blocking == 0 does not hold (it is 1)." in shown.text
     assert "casual + registered give the target cnt exactly on all 13,903 training rows." in shown.text
     assert "forgeline run --apply leak.target_copy" in shown.texts
     assert shown.text.count("not reached") == 6

@@ -26,9 +26,7 @@ def test_a_number_has_its_unit_and_interval_or_its_reason(number, shown):
 
 def test_a_finding_is_told_with_its_fix():
     fix = Fix(do="drop", columns=["id"], says="it names rows")
-    lines = text.finding_lines(
-        [Finding(code="x.y", severity="warn", says="odd", columns=["id"], fix=fix)] * 3, 2
-    )
+    lines = text.finding_lines([Finding(code="x.y", severity="warn", says="odd", columns=["id"], fix=fix)] * 3, 2)
     assert lines[0] == "  WARN  x.y [id]: odd"
     assert lines[1] == "        fix: drop id  it names rows"
     assert lines[-1] == "  and 1 more"
@@ -59,9 +57,7 @@ def run(name, digest, asked, **numbers):
         name=name,
         digest=digest,
         ask=spec.check(asked),
-        numbers={
-            key: Number(value=value, why="" if value is not None else "x") for key, value in numbers.items()
-        },
+        numbers={key: Number(value=value, why="" if value is not None else "x") for key, value in numbers.items()},
     )
 
 

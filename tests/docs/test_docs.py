@@ -39,19 +39,13 @@ def test_every_verb_and_its_options_are_told(verb):
 
 
 def test_no_verb_is_made_up():
-    told = {
-        verb
-        for page in PAGES
-        for verb in re.findall(r"^    forgeline ([a-z]+)", page.read_text(), re.MULTILINE)
-    }
+    told = {verb for page in PAGES for verb in re.findall(r"^    forgeline ([a-z]+)", page.read_text(), re.MULTILINE)}
     assert told <= set(cli.VERBS)
 
 
 def test_every_exit_code_is_told():
     codes = {
-        kind.exit_code
-        for kind in vars(errors).values()
-        if inspect.isclass(kind) and issubclass(kind, errors.Stop)
+        kind.exit_code for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.Stop)
     }
     for code in codes | {0, 3, 130}:
         assert f"| {code} |" in text("cli.md")
@@ -115,9 +109,7 @@ def test_examples_in_parts_run():
     """Each block is a module of its own but for what stands above it; each test function in it is called."""
     module = types.ModuleType("docs_parts")
     called = []
-    for number, block in enumerate(
-        re.findall(r"^```python\n(.*?)^```", text("parts.md"), re.MULTILINE | re.DOTALL)
-    ):
+    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text("parts.md"), re.MULTILINE | re.DOTALL)):
         exec(compile(block, f"docs/parts.md block {number}", "exec"), vars(module))
         for name in re.findall(r"^def (test_\w+)", block, re.MULTILINE):
             getattr(module, name)()

@@ -63,9 +63,7 @@ def test_the_page_has_every_section_and_no_other():
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_every_key_stands_there_with_its_default_and_no_other(heading):
     fields = msgspec.structs.fields(SECTIONS[heading])
-    assert {key: row[0] for key, row in told()[heading].items()} == {
-        each.name: default(each) for each in fields
-    }
+    assert {key: row[0] for key, row in told()[heading].items()} == {each.name: default(each) for each in fields}
 
 
 @pytest.mark.parametrize("heading", SECTIONS)

@@ -51,9 +51,7 @@ def test_any_type_can_be_a_category(dtype, values, levels):
     assert [found[code] if code >= 0 else MISSING for code in codes] == [token(value) for value in values]
 
 
-@pytest.mark.parametrize(
-    "value", [True, False, 5, -3, 5.0, -0.0, 0.1, 1e22, " a b ", "", None, float("nan"), "05"]
-)
+@pytest.mark.parametrize("value", [True, False, 5, -3, 5.0, -0.0, 0.1, 1e22, " a b ", "", None, float("nan"), "05"])
 def test_the_rule_is_the_readers(value):
     dtype = {bool: "bool", int: "int64", float: "float64"}.get(type(value), "text")
     cells, _ = reader.convert([value], "category", dtype, frozenset(), MISSING)

@@ -13,9 +13,7 @@ ROWS = 200
 FRAME = pl.DataFrame(
     {
         "age": pl.Series(DRAW.normal(40, 9, ROWS)).set(pl.Series(DRAW.random(ROWS) < 0.2), None),
-        "city": pl.Series(DRAW.choice(["Oslo", "Rome", "Lima"], ROWS)).set(
-            pl.Series(DRAW.random(ROWS) < 0.1), None
-        ),
+        "city": pl.Series(DRAW.choice(["Oslo", "Rome", "Lima"], ROWS)).set(pl.Series(DRAW.random(ROWS) < 0.1), None),
     }
 )
 INPUTS = [("age", "in_0", "number"), ("city", "in_1", "category")]
@@ -109,9 +107,7 @@ def test_certain_answers_survive_calibration():
 def test_the_same_parts_give_the_same_bytes():
     model, _ = linear(RECIPES[0], 2, True)
     twice = [
-        assemble(
-            INPUTS, RECIPES, [Fragment(0, 1.0, model)], task="classes", outputs=2, scaling=Scaling(2.0, 1.0)
-        )
+        assemble(INPUTS, RECIPES, [Fragment(0, 1.0, model)], task="classes", outputs=2, scaling=Scaling(2.0, 1.0))
         for _ in range(2)
     ]
     assert twice[0] == twice[1]

@@ -35,9 +35,7 @@ def onnx_features(recipe, table):
         feed[graph.input(name, "string", 1)] = texts[table.codes_NC[:, [index]]]
     for index, name in enumerate(table.dates):
         feed[graph.input(name, "int64", 1)] = table.dates_ND[:, [index]]
-    graph.output(
-        encode.draw(recipe, graph, {name: name for name in feed}), "features", "float", len(recipe.features)
-    )
+    graph.output(encode.draw(recipe, graph, {name: name for name in feed}), "features", "float", len(recipe.features))
     session = onnxruntime.InferenceSession(graph.model(), providers=["CPUExecutionProvider"])
     return session.run(["features"], feed)[0]
 
@@ -70,16 +68,12 @@ def test_infinite_input_is_missing_in_the_graph():
     raw = np.array([[np.inf], [-np.inf], [np.nan], [3.4e38]], np.float32)
     graph = Graph()
     graph.output(encode.draw(recipe, graph, {"x": graph.input("x", "float", 1)}), "features", "float", 2)
-    found = onnxruntime.InferenceSession(graph.model(), providers=["CPUExecutionProvider"]).run(
-        None, {"x": raw}
-    )[0]
+    found = onnxruntime.InferenceSession(graph.model(), providers=["CPUExecutionProvider"]).run(None, {"x": raw})[0]
     np.testing.assert_array_equal(found, np.array([[2, 1], [2, 1], [2, 1], [3.4e38, 0]], np.float32))
 
 
 def test_numbers_get_the_median_and_a_flag():
-    table = columns(
-        pl.DataFrame({"x": [1.0, 2.0, 4.0, None], "y": [1.0, 1.0, 1.0, 1.0], "z": [0.0, 1.0, 2.0, 3.0]})
-    )
+    table = columns(pl.DataFrame({"x": [1.0, 2.0, 4.0, None], "y": [1.0, 1.0, 1.0, 1.0], "z": [0.0, 1.0, 2.0, 3.0]}))
     recipe = encode.fit(table, all_rows(table))
     assert [feature.name for feature in recipe.features] == ["x", "z", "x is missing"]
     assert encode.transform(recipe, table, all_rows(table)).tolist() == [
@@ -117,9 +111,7 @@ def test_levels_by_count_then_text_and_the_rest_together():
 
 
 def test_two_groups_need_one_feature_and_one_none():
-    frame = pl.DataFrame(
-        {"two": ["n", "n", "y", "y", "n"], "one": ["k"] * 5, "half": ["k", None, "k", "k", "k"]}
-    )
+    frame = pl.DataFrame({"two": ["n", "n", "y", "y", "n"], "one": ["k"] * 5, "half": ["k", None, "k", "k", "k"]})
     table = columns(frame)
     recipe = encode.fit(table, all_rows(table))
     assert [feature.name for feature in recipe.features] == ["two = y", "half is missing"]
@@ -149,8 +141,7 @@ def test_calendar_is_pythons(year):
     micros = np.array([(moment - epoch) // datetime.timedelta(microseconds=1) for moment in moments])
     found = np.stack(encode.calendar(micros), axis=1).tolist()
     assert found == [
-        [(moment - epoch).days, moment.year, moment.month, moment.day, moment.weekday(), 23, 59]
-        for moment in moments
+        [(moment - epoch).days, moment.year, moment.month, moment.day, moment.weekday(), 23, 59] for moment in moments
     ]
 
 
@@ -166,9 +157,7 @@ def test_dates_give_the_fields_that_vary():
 
 def test_nothing_to_learn_from_gives_one_constant_feature():
     table = columns(
-        pl.DataFrame(
-            {"s": ["a", "a"], "x": [None, None], "d": [MISSING_DATE] * 2}, schema_overrides={"x": pl.Float64}
-        )
+        pl.DataFrame({"s": ["a", "a"], "x": [None, None], "d": [MISSING_DATE] * 2}, schema_overrides={"x": pl.Float64})
     )
     recipe = encode.fit(table, all_rows(table))
     assert recipe.features == [encode.Feature("constant", "")]

@@ -111,9 +111,7 @@ def test_a_temperature_finds_back_what_was_multiplied():
 def test_log_loss_worked_by_hand():
     p_NK = np.array([[0.5, 0.5], [0.25, 0.75]])
     assert log_loss(p_NK, np.array([0, 1])) == pytest.approx((np.log(2) + np.log(4 / 3)) / 2)
-    assert log_loss(p_NK, np.array([0, 1]), np.array([1.0, 3.0])) == pytest.approx(
-        (np.log(2) + 3 * np.log(4 / 3)) / 4
-    )
+    assert log_loss(p_NK, np.array([0, 1]), np.array([1.0, 3.0])) == pytest.approx((np.log(2) + 3 * np.log(4 / 3)) / 4)
     assert log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(-np.log(1e-15))
 
 

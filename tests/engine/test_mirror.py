@@ -39,9 +39,7 @@ def test_records_are_copied_last(run, monkeypatch):
     memory = fsspec.filesystem("memory")
     order = []
     put = type(memory).put_file
-    monkeypatch.setattr(
-        type(memory), "put_file", lambda self, a, b, **k: (order.append(b), put(self, a, b, **k))[1]
-    )
+    monkeypatch.setattr(type(memory), "put_file", lambda self, a, b, **k: (order.append(b), put(self, a, b, **k))[1])
     copy(run, "memory://bucket")
     assert order[-1].endswith("01-snapshot.json")
     assert len(order) == 3

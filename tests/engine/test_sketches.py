@@ -86,9 +86,7 @@ def test_predictions_are_called_as_predict_calls_them():
     assert prediction_columns(["no", "yes"], 2) == [("probability_yes", 1)]
     assert prediction_columns(["no", "yes"], 1) == [("probability_yes", 0)]
     assert prediction_columns([False, True], 2) == [("probability_true", 1)]
-    assert [name for name, _ in prediction_columns([1, 2, 3], 3)] == [
-        f"probability_{label}" for label in (1, 2, 3)
-    ]
+    assert [name for name, _ in prediction_columns([1, 2, 3], 3)] == [f"probability_{label}" for label in (1, 2, 3)]
 
 
 def test_no_value_of_a_single_row_is_told():

@@ -48,8 +48,7 @@ def test_a_number_has_one_key_whatever_its_type():
 
 def test_nan_is_missing_and_missing_is_neither_zero_nor_empty_text():
     assert (
-        split.keys(pl.DataFrame({"a": [float("nan")]}), ["a"])
-        == split.keys(pl.DataFrame({"a": [None, 1.0]}), ["a"])[0]
+        split.keys(pl.DataFrame({"a": [float("nan")]}), ["a"]) == split.keys(pl.DataFrame({"a": [None, 1.0]}), ["a"])[0]
     )
     assert len(set(split.keys(pl.DataFrame({"a": [None, 0]}), ["a"]))) == 2
     assert len(set(split.keys(pl.DataFrame({"a": [None, ""]}), ["a"]))) == 2

@@ -24,9 +24,7 @@ def test_ratio_interval_matches_the_worked_example():
     # 15 of 100 against 30 of 100: se = √(1/15 − 1/100 + 1/30 − 1/100) = √0.08
     ratio, low, high = stats.ratio_interval(15, 100, 30, 100)
     assert ratio == 0.5
-    assert (low, high) == pytest.approx(
-        (0.5 * np.exp(-1.959964 * 0.08**0.5), 0.5 * np.exp(1.959964 * 0.08**0.5))
-    )
+    assert (low, high) == pytest.approx((0.5 * np.exp(-1.959964 * 0.08**0.5), 0.5 * np.exp(1.959964 * 0.08**0.5)))
 
 
 def test_ratio_interval_of_no_success_starts_at_zero():

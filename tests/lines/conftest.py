@@ -55,9 +55,7 @@ def line(tmp_path_factory):
 
     def line(frame, target, *, families=3, work=3, store=None, **sections):
         sections = {"train": {"families": SMALL[:families]}, **sections}
-        return fl.run(
-            frame, target=target, work=work, store=store or tmp_path_factory.mktemp("store"), **sections
-        )
+        return fl.run(frame, target=target, work=work, store=store or tmp_path_factory.mktemp("store"), **sections)
 
     return line
 

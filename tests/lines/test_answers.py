@@ -33,9 +33,7 @@ def release(tmp_path_factory) -> Path:
     """A release of the income example, of every family."""
     folder = tmp_path_factory.mktemp("answers")
     ask = spec.read(EXAMPLES / "income")
-    plain = spec.check(
-        {"snapshot": {"source": ask.snapshot.source, "target": "income"}, "budget": {"work": 12}}
-    )
+    plain = spec.check({"snapshot": {"source": ask.snapshot.source, "target": "income"}, "budget": {"work": 12}})
     run = session.start(
         plain, base=EXAMPLES / "income", store=Store(folder / ".forgeline"), started=session.now(), quiet=True
     )
@@ -124,9 +122,7 @@ def test_the_graph_equals_the_model_on_the_whole_test_set(family, example, targe
     outputs = 1 if task == "regression" else 2
     shape = kinds.Shape(len(train_N), x_NF.shape[1], task, outputs, recipe.flags)
     module = catalog.load("families", family)
-    fitted = module.build(shape, module.space(shape).points[0], Seed(1)).fit(
-        kinds.TrainRows(x_NF, y_N, None, shape)
-    )
+    fitted = module.build(shape, module.space(shape).points[0], Seed(1)).fit(kinds.TrainRows(x_NF, y_N, None, shape))
     graph = Graph()
     scores = fitted.graph(graph, graph.input("x", "float", x_NF.shape[1]))
     graph.output(scores, "scores", "float", outputs)

@@ -83,9 +83,7 @@ FILES = [
         {"rows.csv": (HEAD + "1,Ré,a\n2,Ö,b\n" * 9).encode() + b"\xff\xfe\x81,x,y\n"},
     ),
     Case("damaged gzip", "run r.csv.gz --target y", ["r.csv.gz", "damaged"], {"r.csv.gz": b"\x1f\x8bhello"}),
-    Case(
-        "damaged Parquet", "run r.parquet --target y", ["r.parquet", "cannot be read"], {"r.parquet": b"PAR1no"}
-    ),
+    Case("damaged Parquet", "run r.parquet --target y", ["r.parquet", "cannot be read"], {"r.parquet": b"PAR1no"}),
     Case("bad JSON line", "run r.jsonl --target y", ["line 2", "object"], {"r.jsonl": '{"a": 1}\n[2]\n'}),
     Case("names twice", RUN, ["occur twice: a", "Rename"], {"rows.csv": "a,a,label\n1,2,x\n"}),
     Case(
@@ -108,9 +106,7 @@ TARGETS = [
     ),
     Case("no feature", RUN, ["no column is left"], {"rows.csv": "label\na\nb\n"}),
     Case("too few rows", RUN, ["label", "Add rows"], {"rows.csv": HEAD + "1,R,a\n2,O,b\n3,R,a\n4,O,b\n"}),
-    Case(
-        "positive no class", f"{RUN} --set snapshot.positive=god", ["'god' is no class", "Did you mean good?"]
-    ),
+    Case("positive no class", f"{RUN} --set snapshot.positive=god", ["'god' is no class", "Did you mean good?"]),
     Case("positive of a quantity", "run rows.csv --target age --set snapshot.positive=3", ["regression"]),
     Case(
         "negative weight",
@@ -118,9 +114,7 @@ TARGETS = [
         ["weight w is -1 in row 1", "above 0"],
         {"rows.csv": "age,w,label\n1,1,a\n2,-1,b\n3,1,a\n"},
     ),
-    Case(
-        "protected absent", f"""{RUN} --set 'assess.protected=["citty"]'""", ["protected", "Did you mean city?"]
-    ),
+    Case("protected absent", f"""{RUN} --set 'assess.protected=["citty"]'""", ["protected", "Did you mean city?"]),
     Case("split by absent", f"{RUN} --set split.by=cty", ["[split] by", "Did you mean city?"]),
     Case("drop absent", f"""{RUN} --set 'snapshot.drop=["agee"]'""", ["agee", "Did you mean age?"]),
     Case("test file missing", f"{RUN} --test t.csv", ["t.csv: no such file"]),
@@ -259,13 +253,9 @@ COMMANDS = [
     Case("unknown stage", f"{RUN} --until asses", ["--until", "Did you mean assess?"]),
     Case("--predict without --test", f"{RUN} --predict o.csv", ["--predict needs a test file", "--test FILE"]),
     Case("--predict of no known kind", f"{RUN} --test rows.csv --predict o.xls", ["o.xls", ".csv or .parquet"]),
-    Case(
-        "--predict without release", f"{RUN} --test rows.csv --until train --predict o.csv", ["--until train"]
-    ),
+    Case("--predict without release", f"{RUN} --test rows.csv --until train --predict o.csv", ["--until train"]),
     Case("unknown kind of part", "parts check", ["Did you mean checks?"]),
-    Case(
-        "init over a spec", "init rows.csv --target label", ["there already", "--force"], {"forgeline.toml": ""}
-    ),
+    Case("init over a spec", "init rows.csv --target label", ["there already", "--force"], {"forgeline.toml": ""}),
     Case("store under a file", RUN, [".forgeline", "cannot write the store"], {".forgeline": ""}),
     Case("runs is a file", RUN, [".forgeline", "cannot write the store"], {".forgeline/runs": ""}),
     Case("unreachable mirror", f"{RUN} --store nonsense://x", ["nonsense://x", "URL"]),
@@ -274,14 +264,10 @@ COMMANDS = [
 FINISHED = [
     Case("unknown run", "show 1999", ["no run 1999", "Known: "], spoil=nothing),
     Case("ambiguous run", "show 2", ["2 is the beginning of 2 runs", "-again"], spoil=second_run),
-    Case(
-        "unknown stage of a run", "show latest trian", ["no stage trian", "Did you mean train?"], spoil=nothing
-    ),
+    Case("unknown stage of a run", "show latest trian", ["no stage trian", "Did you mean train?"], spoil=nothing),
     Case("corrupted snapshot, run", RUN, ["corrupted snapshot", "Delete that folder"], spoil=flip_snapshot),
     Case("corrupted snapshot, resume", "resume latest", ["corrupted snapshot"], spoil=flip_snapshot),
-    Case(
-        "tampered artefact", "resume latest", ["artefact was changed", "Delete the run"], spoil=flip_artefacts
-    ),
+    Case("tampered artefact", "resume latest", ["artefact was changed", "Delete the run"], spoil=flip_artefacts),
     Case(
         "broken record",
         "show latest",
@@ -352,9 +338,7 @@ FINISHED = [
         {"x.csv": "age,city\n1,Rome\n"},
         nothing,
     ),
-    Case(
-        "public without token", "serve latest --host 0.0.0.0", ["needs a token", "--token-file"], spoil=nothing
-    ),
+    Case("public without token", "serve latest --host 0.0.0.0", ["needs a token", "--token-file"], spoil=nothing),
     Case("no such port", "serve latest --port 70000", ["no such port", "65535"], spoil=nothing),
     Case("no token file", "serve latest --token-file t", ["t: the file cannot be read"], spoil=nothing),
 ]
@@ -458,9 +442,7 @@ def test_odd_data_passes_the_whole_line(prepare, capsys):
 def test_ten_thousand_columns_are_assessed_in_time(prepare, capsys):
     draw = random.Random(2)
     names = ",".join(f"c{column}" for column in range(10_000))
-    body = [
-        f"{','.join(str(draw.randint(0, 99)) for _ in range(10_000))},{'yn'[row % 2]}" for row in range(100)
-    ]
+    body = [f"{','.join(str(draw.randint(0, 99)) for _ in range(10_000))},{'yn'[row % 2]}" for row in range(100)]
     prepare({"rows.csv": "\n".join([f"{names},label", *body]) + "\n"})
     began = time.perf_counter()
     assert cli.main(["assess", "rows.csv", "--target", "label", "--json"]) == 0

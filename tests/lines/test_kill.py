@@ -37,9 +37,7 @@ def folder_with(data: pl.DataFrame, folder: Path) -> Path:
 
 def forgeline(folder: Path, *arguments: str) -> dict:
     """One verb to its end; what --json prints."""
-    done = subprocess.run(
-        [*COMMAND, *arguments, "--json"], cwd=folder, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([*COMMAND, *arguments, "--json"], cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -60,9 +58,7 @@ def files_in(folder: Path) -> int:
 
 def kill_at(folder: Path, arguments: list[str], files: int, moments: random.Random) -> None:
     """Start a verb, SIGKILL it a moment after the run is so far."""
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and files_in(folder) < files:
         time.sleep(0.002)
     time.sleep(moments.uniform(0, 0.05))

@@ -13,13 +13,12 @@ import polars as pl
 import pytest
 
 import forgeline as fl
-from forgeline import catalog, kinds, records, runner, session
+from forgeline import catalog, kinds, records, runner, session, units
 from forgeline.engine import arrays, encode
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts, Store, WorkLog
 from forgeline.errors import BadInput, BudgetSpent
 from forgeline.runner import GateBlocks
-from forgeline.stages import train
 
 TARGETS = ("hired", "grade", "pay")
 STAGES = list(records.STAGES)
@@ -114,7 +113,7 @@ def test_the_graph_equals_the_mean_of_native_models(runs, target):
     for member in compression.kept:
         for fold, recipe in enumerate(encode.decode(store.get(ref.digest)) for ref in facts.recipes[:-1]):
             here_N = np.flatnonzero(fold_N != fold)
-            y, present, center, scale = train.standardised(y_N[here_N], task)
+            y, present, center, scale = units.standardised(y_N[here_N], task)
             x_NF = encode.transform(recipe, table, here_N)
             shape = kinds.Shape(len(here_N), x_NF.shape[1], task, len(present) or 1)
             seed = Seed(0).child("train", member.candidate, fold)
@@ -260,16 +259,12 @@ def test_an_unlabelled_test_file_leaves_test_numbers_null_with_the_reason(files)
 
 
 def test_a_class_of_one_row(line, table):
-    frame = table("grade").with_columns(
-        pl.when(pl.int_range(pl.len()) == 7).then(9).otherwise("grade").alias("grade")
-    )
+    frame = table("grade").with_columns(pl.when(pl.int_range(pl.len()) == 7).then(9).otherwise("grade").alias("grade"))
     run = line(frame, "grade")
     assert run.verdict == "passed"
     found = run.release.predict(frame)
     assert {"probability_0", "probability_1", "probability_2", "probability_9"} < set(found.columns)
-    assert found.select(pl.sum_horizontal(pl.col("^probability_.*$"))).to_numpy() == pytest.approx(
-        1.0, abs=1e-5
-    )
+    assert found.select(pl.sum_horizontal(pl.col("^probability_.*$"))).to_numpy() == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -555,9 +550,7 @@ def test_another_run_takes_over_what_one_has_finished(line, table, mine):
     assert digests(again) == digests(mine)
     assert done(again)["train"].meter == done(mine)["train"].meter
     assert done(again)["train"].run == again.name
-    logs = [
-        [each["unit"] for each in runner.read_log(run.folder) if each["do"] == "unit"] for run in (mine, again)
-    ]
+    logs = [[each["unit"] for each in runner.read_log(run.folder) if each["do"] == "unit"] for run in (mine, again)]
     assert logs[0] == logs[1]
     shutil.rmtree(mine.folder)
     assert resume(again).digest == digest
@@ -593,10 +586,10 @@ def test_a_torn_log_costs_one_unit_only(mine, original):
     for each in STAGES[STAGES.index("train") :]:
         (mine.folder / records.file_name(each)).unlink()
     lines = path.read_bytes().splitlines(keepends=True)
-    units = [place for place, text in enumerate(lines) if b'"do": "unit"' in text]
-    path.write_bytes(b"".join(lines[: units[2]]) + lines[units[2]][:40])
+    places = [place for place, text in enumerate(lines) if b'"do": "unit"' in text]
+    path.write_bytes(b"".join(lines[: places[2]]) + lines[places[2]][:40])
     assert resume(mine).digest == original.digest
-    assert len([line for line in WorkLog(path).lines if line["do"] == "unit"]) == len(units)
+    assert len([line for line in WorkLog(path).lines if line["do"] == "unit"]) == len(places)
 
 
 def test_a_lost_artefact_is_made_again(mine):

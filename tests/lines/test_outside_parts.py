@@ -20,7 +20,8 @@ from forgeline.records import Finding
 def check(table, target, *, sign: str = "@"):
     for series in table.train:
         if series.dtype == pl.String and series.str.contains(sign, literal=True).any():
-            yield Finding(code="privacy.email", severity="warn", says=f"{series.name} holds {sign}", columns=[series.name])
+            says = f"{series.name} holds {sign}"
+            yield Finding(code="privacy.email", severity="warn", says=says, columns=[series.name])
 '''
 METRIC = '''"""Share of positives among the tenth of rows with the highest probability."""
 

@@ -42,17 +42,13 @@ def draw(rng, rows):
 
 def drifts(reference, columns):
     pairs = [(name, reference["columns"][name], values) for name, (_, values) in columns.items()]
-    return judge(
-        [compare(name, "input", old, {**old, **count(old, new)}) for name, old, new in pairs], FALSE_ALARM
-    )
+    return judge([compare(name, "input", old, {**old, **count(old, new)}) for name, old, new in pairs], FALSE_ALARM)
 
 
 @pytest.mark.parametrize(("old", "new"), [(60, 30), (3_000, 40), (200, 3_000), (2_500, 2_500)])
 def test_unchanged_data_raises_an_alarm_no_more_often_than_stated(old, new):
     rng = np.random.default_rng([old, new])
-    alarms = sum(
-        any(drift.alarm for drift in drifts(sketch(draw(rng, old)), draw(rng, new))) for _ in range(DRAWS)
-    )
+    alarms = sum(any(drift.alarm for drift in drifts(sketch(draw(rng, old)), draw(rng, new))) for _ in range(DRAWS))
     assert alarms <= MOST_ALARMS
 
 

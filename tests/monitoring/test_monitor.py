@@ -143,9 +143,7 @@ def test_a_worse_score_asks_for_a_new_model(paid, tmp_path):
 
 def test_more_than_half_of_the_inputs_ask_for_a_new_model(paid, tmp_path):
     data = (
-        frame(2_000, 7, city=(0.2, 0.3, 0.5))
-        .drop("paid")
-        .with_columns(pl.lit(0).cast(pl.Datetime("us")).alias("day"))
+        frame(2_000, 7, city=(0.2, 0.3, 0.5)).drop("paid").with_columns(pl.lit(0).cast(pl.Datetime("us")).alias("day"))
     )
     result = verdict(paid, tmp_path, data)
     assert (result.verdict, result.why) == ("retrain", "2 of 3 inputs drift by 10% of the rows or more")
@@ -177,16 +175,11 @@ def test_text_files_say_the_same_as_typed_ones(paid, tmp_path):
 
 
 def test_labels_that_training_never_saw_are_counted_apart(paid, tmp_path):
-    data = frame(400, 11).with_columns(
-        pl.Series("paid", ["maybe"] * 100 + [None] * 100 + ["yes"] * 100 + ["no"] * 100)
-    )
+    data = frame(400, 11).with_columns(pl.Series("paid", ["maybe"] * 100 + [None] * 100 + ["yes"] * 100 + ["no"] * 100))
     result = verdict(paid, tmp_path, data)
     assert result.labelled == 200
     assert ("target", "paid") in alarms(result)
-    assert (
-        next(test.says for test in result.tests if test.what == "target")
-        == "other levels: 0.0% → 33.3% of rows"
-    )
+    assert next(test.says for test in result.tests if test.what == "target") == "other levels: 0.0% → 33.3% of rows"
 
 
 def test_values_are_monitored_as_well(tmp_path):

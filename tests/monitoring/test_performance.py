@@ -45,9 +45,7 @@ def test_a_worse_score_is_found():
 def test_worse_is_worked_by_hand():
     old = Number(value=0.30, low=0.30 - 1.96 * 0.03, high=0.30 + 1.96 * 0.03, level=0.95)
     new = Number(value=0.40, low=0.40 - 1.96 * 0.04, high=0.40 + 1.96 * 0.04, level=0.95)
-    assert worse("log_loss", old, new, False).p == pytest.approx(
-        0.02275, rel=1e-3
-    )  # two standard errors of 0.05
+    assert worse("log_loss", old, new, False).p == pytest.approx(0.02275, rel=1e-3)  # two standard errors of 0.05
     assert worse("accuracy", old, new, True).p == pytest.approx(0.97725, rel=1e-3)
     sure = Number(value=1.0, low=1.0, high=1.0, level=0.95)
     assert worse("accuracy", sure, sure, True).p == 1.0

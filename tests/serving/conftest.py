@@ -63,9 +63,7 @@ def network(outputs: int) -> bytes:
     ]
     x = graph.add("Concat", *parts, axis=1)
     for width, size in ((32, 300), (300, outputs)):
-        x = graph.add(
-            "Gemm", x, graph.constant(draw.normal(size=(width, size)) / 30), graph.constant(np.zeros(size))
-        )
+        x = graph.add("Gemm", x, graph.constant(draw.normal(size=(width, size)) / 30), graph.constant(np.zeros(size)))
         x = graph.add("Tanh", x) if width == 32 else x
     if outputs == 1:
         graph.output(graph.cast(x, "double"), "prediction", "double", 1)

@@ -20,9 +20,7 @@ SIZES = [1, 2, 3, 31, 64, 1000]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_forgeline_predict_and_predict_py_write_the_same_bytes(
-    releases, rows, write_rows, tmp_path, task, size
-):
+def test_forgeline_predict_and_predict_py_write_the_same_bytes(releases, rows, write_rows, tmp_path, task, size):
     data = write_rows(tmp_path / "rows.csv", rows[:size])
     told = predict(releases[task], data, tmp_path / "ours.csv", ["id"])
     assert told["rows"] == size
@@ -95,9 +93,7 @@ def test_kept_columns_keep_their_types_in_parquet(releases, tmp_path):
 
 def test_labels_that_are_true_and_false(release, tmp_path, seal):
     signature = json.loads((release / "signature.json").read_text())
-    (release / "signature.json").write_text(
-        json.dumps(signature | {"classes": [False, True], "positive": True})
-    )
+    (release / "signature.json").write_text(json.dumps(signature | {"classes": [False, True], "positive": True}))
     seal(release)
     (tmp_path / "rows.csv").write_text("age,city,when\n1,Oslo,\n")
     for name in ("out.csv", "out.parquet"):

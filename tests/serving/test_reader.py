@@ -65,9 +65,7 @@ def test_numbers():
         True,
         np.float32(0.5),
     ]
-    values, unread = converted(
-        "number", [*cells, Decimal("2.5"), datetime.datetime(1970, 1, 1, 0, 0, 1), 10**400]
-    )
+    values, unread = converted("number", [*cells, Decimal("2.5"), datetime.datetime(1970, 1, 1, 0, 0, 1), 10**400])
     assert values[:6] == [5.0, 5.0, 0.5, 1000.0, 1.0, 0.0]
     assert all(math.isnan(value) for value in values[6:11])
     assert values[11:] == [7.0, 1.0, 0.5, 2.5, 1e6, math.inf]
@@ -113,9 +111,7 @@ def test_true_one_and_one_point_zero_stay_apart():
 def test_dates():
     moment = datetime.datetime(2024, 5, 17, 8, 30, tzinfo=datetime.timezone(datetime.timedelta(hours=2)))
     cells = ["1970-01-02", "1970-01-01T00:00:01Z", "1970-01-01 00:00:00.1234567", "1970-01-01T01:00:00+0100"]
-    values, unread = converted(
-        "date", [*cells, datetime.date(1970, 1, 2), moment, 5, 5.0, "?", "19700102", 19700102]
-    )
+    values, unread = converted("date", [*cells, datetime.date(1970, 1, 2), moment, 5, 5.0, "?", "19700102", 19700102])
     day = 86_400_000_000
     assert values[:5] == [day, 1_000_000, 123_456, 0, day]
     assert values[5] == int(moment.timestamp()) * 1_000_000
@@ -123,9 +119,7 @@ def test_dates():
     assert unread == 0
 
 
-@pytest.mark.parametrize(
-    "cell", ["2024-13-01", "17.5.2024", "2024-05-17T24:00", "2024", True, 0.5, 2**63, math.inf]
-)
+@pytest.mark.parametrize("cell", ["2024-13-01", "17.5.2024", "2024-05-17T24:00", "2024", True, 0.5, 2**63, math.inf])
 def test_what_is_no_date_is_missing_and_counted(cell):
     assert converted("date", [cell]) == ([-1], 1)
 
@@ -290,9 +284,7 @@ def test_columns_of_different_length_are_refused(releases):
 
 
 def test_missing_and_unseen_are_two_things(releases):
-    found = Reader(releases["binary"]).predict(
-        {"age": [1] * 4, "city": [None, "", "x", "\ud800"], "when": [0] * 4}
-    )
+    found = Reader(releases["binary"]).predict({"age": [1] * 4, "city": [None, "", "x", "\ud800"], "when": [0] * 4})
     p = found.probabilities[:, 1].tolist()
     assert p[0] == p[1] != p[2] == p[3]
 
@@ -324,9 +316,7 @@ def test_csv_in_blocks(tmp_path, monkeypatch):
 
 def test_json_lines(tmp_path):
     text = '{"a": 1}\n\n{"b": "x", "a": null}\n'
-    assert read_text(tmp_path, gzip.compress(text.encode()), "rows.jsonl.gz") == [
-        {"a": [1, None], "b": [None, "x"]}
-    ]
+    assert read_text(tmp_path, gzip.compress(text.encode()), "rows.jsonl.gz") == [{"a": [1, None], "b": [None, "x"]}]
 
 
 @pytest.mark.parametrize(
@@ -385,9 +375,7 @@ def test_predict_py_writes_what_the_reader_says(releases, rows, write_rows, tmp_
         (["short.csv", "-o", "out.csv"], "column when is missing. Given: id, age, city."),
     ],
 )
-def test_predict_py_answers_bad_input(
-    releases, rows, write_rows, tmp_path, monkeypatch, capsys, arguments, message
-):
+def test_predict_py_answers_bad_input(releases, rows, write_rows, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(reader, "__file__", str(releases["binary"] / "predict.py"))
     write_rows(tmp_path / "rows.csv", rows[:3])

@@ -167,9 +167,7 @@ def test_signals_stop_it_well(releases, number):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_a_public_address_needs_a_token(releases, host):
-    with pytest.raises(
-        BadRows, match=r"others can reach this address, so it needs a token\. Give --token-file"
-    ):
+    with pytest.raises(BadRows, match=r"others can reach this address, so it needs a token\. Give --token-file"):
         serve(releases["binary"], host, 0, None, print)
 
 
@@ -191,9 +189,7 @@ def test_what_cannot_be_served(releases, tmp_path):
         serve(tmp_path, "127.0.0.1", 0, None, print)
     with listen("127.0.0.1", 0, public=False) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(
-            BadRows, match=rf"--port {port}: cannot listen \(Address already in use\). Give another"
-        ):
+        with pytest.raises(BadRows, match=rf"--port {port}: cannot listen \(Address already in use\). Give another"):
             serve(releases["binary"], "127.0.0.1", port, None, print)
     for host, port in (("no.such.host.invalid", 0), ("", 0)):
         with pytest.raises(BadRows, match=rf"--host {host} --port {port}: cannot listen \("):

@@ -48,9 +48,7 @@ def test_a_family_with_a_setting_competes_with_that_one():
     train = spec.Train(families=["linear", {"use": "lightgbm", "trees": 7}])
     found = {each.name: each for each in plan.candidates(train, SHAPE, WORK)}
     assert found["lightgbm-1"].setting["trees"] == 7
-    assert (
-        found["lightgbm-1"].setting.keys() == catalog.load("families", "lightgbm").space(SHAPE).points[0].keys()
-    )
+    assert found["lightgbm-1"].setting.keys() == catalog.load("families", "lightgbm").space(SHAPE).points[0].keys()
     assert {each.family for each in found.values()} == {"linear", "lightgbm"}
 
 

@@ -279,9 +279,7 @@ def test_unparsable(freeze, tmp_path):
 
 def test_many_columns_share_one_finding(freeze):
     names = [f"c{i}" for i in range(1001)]
-    text = (
-        ",".join([*names, "y"]) + "\n" + ",".join(["inf"] * 1001 + ["0"]) + "\n" + ",".join(["1"] * 1002) + "\n"
-    )
+    text = ",".join([*names, "y"]) + "\n" + ",".join(["inf"] * 1001 + ["0"]) + "\n" + ",".join(["1"] * 1002) + "\n"
     record = freeze(text, target="y")
     assert [finding.code for finding in record.findings] == ["quality.infinite", "quality.wide"]
     assert record.findings[0].columns == record.findings[0].fix.columns == names

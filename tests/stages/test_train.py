@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from forgeline import records, spec
+from forgeline import records, spec, units
 from forgeline.engine.graph import Graph
 from forgeline.engine.store import Artefacts
 from forgeline.models import open_session
@@ -39,39 +39,39 @@ def a_plan(*names, fits=True):
 
 
 def test_values_are_given_to_families_in_standard_units():
-    y, present, center, scale = train.standardised(np.array([1.0, 3.0, 5.0, 7.0]), "regression")
+    y, present, center, scale = units.standardised(np.array([1.0, 3.0, 5.0, 7.0]), "regression")
     assert (center, scale, present) == (4.0, pytest.approx(5**0.5), [])
     assert y * scale + center == pytest.approx([1.0, 3.0, 5.0, 7.0])
-    assert train.standardised(np.array([2.0, 2.0]), "regression")[3] == 1.0
+    assert units.standardised(np.array([2.0, 2.0]), "regression")[3] == 1.0
 
 
 def test_classes_are_counted_from_0_without_gaps():
-    y, present, center, scale = train.standardised(np.array([5, 1, 5, 3]), "multiclass")
+    y, present, center, scale = units.standardised(np.array([5, 1, 5, 3]), "multiclass")
     assert (y.tolist(), present, center, scale) == ([2, 0, 2, 1], [1, 3, 5], 0.0, 1.0)
 
 
 def test_two_classes_left_make_a_binary_task():
-    assert train.task_of("multiclass", [0, 2]) == "binary"
-    assert train.task_of("multiclass", [0, 1, 2]) == "multiclass"
-    assert train.task_of("regression", []) == "regression"
+    assert units.task_of("multiclass", [0, 2]) == "binary"
+    assert units.task_of("multiclass", [0, 1, 2]) == "multiclass"
+    assert units.task_of("regression", []) == "regression"
 
 
 @pytest.mark.parametrize("present", [[0, 2], [1, 2, 3], [0, 1, 2, 3], [3]])
 def test_a_class_the_fold_lacked_has_probability_0(present):
     scores = DRAW.random((5, len(present))).astype(np.float32)
-    wide = train.spread_array(scores, present, 4, "multiclass")
+    wide = units.spread_array(scores, present, 4, "multiclass")
     assert wide.shape == (5, 4)
     assert np.array_equal(wide[:, present], scores)
     assert not np.delete(wide, present, axis=1).any()
     graph = Graph()
     x = graph.input("x", "float", len(present))
-    graph.output(train.spread(graph, x, present, 4, "multiclass"), "y", "float", 4)
+    graph.output(units.spread(graph, x, present, 4, "multiclass"), "y", "float", 4)
     assert np.array_equal(open_session(graph.model()).run(None, {"x": scores})[0], wide)
 
 
 def test_values_are_not_spread():
     scores = DRAW.random((5, 1))
-    assert train.spread_array(scores, [], 1, "regression") is scores
+    assert units.spread_array(scores, [], 1, "regression") is scores
 
 
 # ---------------------------------------------------------------- the graph is checked
@@ -86,9 +86,9 @@ def double(by=2.0):
 
 def test_a_graph_that_equals_its_model_passes_and_is_timed():
     x = DRAW.random((10, 2)).astype(np.float32)
-    assert train.check_graph(double(), x, 2.0 * x) > 0
-    assert train.check_graph(double(), x[:1], 2.0 * x[:1]) > 0
-    assert train.check_graph(double(), x[:0], x[:0]) == 0.0
+    assert units.check_graph(double(), x, 2.0 * x) > 0
+    assert units.check_graph(double(), x[:1], 2.0 * x[:1]) > 0
+    assert units.check_graph(double(), x[:0], x[:0]) == 0.0
 
 
 @pytest.mark.parametrize("wrong", [1e-4, np.nan])
@@ -97,15 +97,15 @@ def test_a_graph_that_differs_is_refused(wrong):
     scores = 2.0 * x.astype(np.float64)
     scores[3, 1] += wrong
     with pytest.raises(ArithmeticError, match="the graph differs from the model by"):
-        train.check_graph(double(), x, scores)
+        units.check_graph(double(), x, scores)
 
 
 # ---------------------------------------------------------------- units
 
 
 def test_a_candidate_counts_when_all_its_folds_are_done():
-    units = {("a", 0): unit("a", 0), ("a", 1): unit("a", 1), ("b", 0): unit("b", 0)}
-    members = train.complete(units, a_plan("b", "a", "c"), 2)
+    done = {("a", 0): unit("a", 0), ("a", 1): unit("a", 1), ("b", 0): unit("b", 0)}
+    members = train.complete(done, a_plan("b", "a", "c"), 2)
     assert [(member.candidate, len(member.units)) for member in members] == [("a", 2)]
 
 
@@ -117,9 +117,9 @@ def test_units_whose_files_are_torn_are_not_finished(tmp_path):
         for fold, torn in enumerate(({}, {"predictions": "0" * 64}))
     ]
     work = SimpleNamespace(artefacts=store, log=SimpleNamespace(lines=[{"do": "open"}, *lines]))
-    assert list(train.finished_units(work)) == [("a", 0)]
+    assert list(units.finished_units(work)) == [("a", 0)]
     (tmp_path / whole["model"]).write_bytes(b"mod")
-    assert train.finished_units(work) == {}
+    assert units.finished_units(work) == {}
 
 
 def refs(digests):
@@ -129,7 +129,7 @@ def refs(digests):
 def test_a_replay_trains_on_the_same_share_of_rows():
     line = {"do": "unit", "unit": {"candidate": "a", "fold": 1, "share": 0.25}}
     work = SimpleNamespace(replay=[{"do": "open"}, line])
-    assert [train.share_of("a", fold, work) for fold in (0, 1)] == [1.0, 0.25]
+    assert [units.share_of("a", fold, work) for fold in (0, 1)] == [1.0, 0.25]
 
 
 # ---------------------------------------------------------------- when nothing is finished
@@ -143,9 +143,7 @@ def test_why_there_is_no_model():
     assert "(lost to time). Give more than --time 1s" in str(late)
     large = train.nothing_finished({"a fold 1": "memory"}, a_plan("a"), spec.Budget())
     assert "Give a larger [budget] memory" in str(large)
-    broken = train.nothing_finished(
-        {"a fold 1": "time", "b fold 1": "ValueError: x"}, a_plan("a"), spec.Budget()
-    )
+    broken = train.nothing_finished({"a fold 1": "time", "b fold 1": "ValueError: x"}, a_plan("a"), spec.Budget())
     assert (broken.exit_code, "ValueError: x" in str(broken)) == (1, True)
 
 

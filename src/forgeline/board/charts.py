@@ -211,11 +211,7 @@ def interval(x: Scale, y: float, name: str, number: Number, kind: str) -> list[s
     label = [text(10, y, short(name, 40), "label"), text(350, y, value_text(number), "label", "end")]
     ends = [end for end in (number.low, number.value, number.high) if end is not None]
     whisker = line(x(min(ends)), y + 10, x(max(ends)), y + 10, "whisker")
-    dots = [
-        f'<circle class="dot" cx="{x(value):g}" cy="{y + 10:g}" r="4"/>'
-        for value in ends
-        if value == number.value
-    ]
+    dots = [f'<circle class="dot" cx="{x(value):g}" cy="{y + 10:g}" r="4"/>' for value in ends if value == number.value]
     return [f'<g class="{kind}">', *label, whisker, *dots[:1], "</g>"]
 
 

@@ -124,11 +124,7 @@ def blocked(run: Run, stage: str, record: Record) -> Verdict:
     gates = "; ".join(gate_text(gate) for gate in failing)
     codes = sorted({finding.code for finding in blockers if finding.fix})
     place, command = run.again(" ".join(f"--apply {quote(code)}" for code in codes))
-    says = (
-        "To apply the fix and run the line again"
-        if codes
-        else "Mend it or change the condition in [gates]; then"
-    )
+    says = "To apply the fix and run the line again" if codes else "Mend it or change the condition in [gates]; then"
     commands = [(f"{says}, {place}:" if place != "here" else f"{says}:", command)]
     return Verdict("blocked", f"The line stopped after {stage}: {gates}.", blockers, commands)
 
@@ -237,9 +233,7 @@ def forests(numbers: Mapping[str, Number]) -> list[Markup]:
         if row.number.low is not None and row.number.high is not None:
             prefix, _, metric = row.name.rpartition(".")
             lines = families.setdefault((metric, row.number.unit, prefix.rpartition(".")[0]), [])
-            lines += [(prefix, row.number)] + [
-                (f"{prefix}.{rival}", other) for rival, other in row.rivals.items()
-            ]
+            lines += [(prefix, row.number)] + [(f"{prefix}.{rival}", other) for rival, other in row.rivals.items()]
     return [
         forest_of(f"{family}.{metric}" if family else metric, sorted(lines, key=test_first))
         for (metric, _, family), lines in families.items()
@@ -279,9 +273,7 @@ def headline(run: Run) -> Headline | None:
     rows = compared(run.numbers)
     for prefix in ("test", "cv"):
         scores = [row for row in rows if row.name.startswith(f"{prefix}.") and row.rivals]
-        chosen = [
-            row for row in scores if row.name == f"{prefix}.{metric(run)}" and row.number.value is not None
-        ]
+        chosen = [row for row in scores if row.name == f"{prefix}.{metric(run)}" and row.number.value is not None]
         if chosen:
             lines = [("this model", chosen[0].number), *chosen[0].rivals.items()]
             chart = forest_of(chosen[0].name, lines)
@@ -323,9 +315,7 @@ def column_texts(name: str, cells: list[Any]) -> tuple[list[str], bool]:
     """The texts of a column, and whether it holds nothing but numbers; `bytes` in its name makes them sizes."""
     unit = "bytes" if re.split(r"[ _.]", name)[-1] == "bytes" else ""
     known = [cell for cell in cells if cell is not None]
-    numeric = bool(known) and all(
-        isinstance(cell, int | float) and not isinstance(cell, bool) for cell in known
-    )
+    numeric = bool(known) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in known)
     if not numeric or unit:
         return [figures.cell_text(cell, unit) for cell in cells], numeric
     texts = iter(figures.aligned(known))
@@ -417,9 +407,7 @@ def recorded_why(run: Run, name: str, otherwise: str) -> str:
 def figure_of(title: str, chart: str, note: str = "") -> Markup:
     """A chart with its caption."""
     small = Markup("<small>{}</small>").format(note) if note else ""
-    return Markup('<figure class="card"><figcaption>{}</figcaption>{}{}</figure>').format(
-        title, Markup(chart), small
-    )
+    return Markup('<figure class="card"><figcaption>{}</figcaption>{}{}</figure>').format(title, Markup(chart), small)
 
 
 def figures_of(record: Record) -> list[Markup]:

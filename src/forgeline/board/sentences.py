@@ -95,9 +95,7 @@ def evaluate(record: Evaluation) -> str:
         number = record.numbers.get(f"{prefix}.{facts.metric}")
         if number and number.value is not None:
             shown = f"{value_text(number)} {interval_text(number)}".rstrip()
-            rows = (
-                f" on {count(facts.test_rows, 'sealed row')}" if prefix == "test" else ", in cross-validation"
-            )
+            rows = f" on {count(facts.test_rows, 'sealed row')}" if prefix == "test" else ", in cross-validation"
             return f"{prefix}.{facts.metric} is {shown}{rows}."
     return f"{facts.metric} could not be measured."
 

@@ -30,18 +30,11 @@ def run_lines(run: dict[str, Any]) -> list[str]:
     """A run in a dozen lines: verdict, gates, scores beside baselines, where things are."""
     numbers = msgspec.convert(run["numbers"], dict[str, Number])
     exam = (
-        "test"
-        if any(name.startswith("test.") and each.value is not None for name, each in numbers.items())
-        else "cv"
+        "test" if any(name.startswith("test.") and each.value is not None for name, each in numbers.items()) else "cv"
     )
-    scores = [
-        name for name in numbers if name.startswith(f"{exam}.") and name.count(".") == 1 and numbers[name].n
-    ]
+    scores = [name for name in numbers if name.startswith(f"{exam}.") and name.count(".") == 1 and numbers[name].n]
     scores += [name for name in numbers if name.startswith("fairness.") and name.endswith("parity_ratio")]
-    rows = [
-        [name, value_text(numbers[name]), interval_text(numbers[name]), *beside(name, numbers)]
-        for name in scores
-    ]
+    rows = [[name, value_text(numbers[name]), interval_text(numbers[name]), *beside(name, numbers)] for name in scores]
     lines = [f"{run['verdict']}: {run['run']}", ""]
     lines += gate_lines(msgspec.convert(run["gates"], list[GateResult]))
     if rows:
@@ -50,9 +43,7 @@ def run_lines(run: dict[str, Any]) -> list[str]:
             *(f"  {line}" for line in columns(rows, ["", "value", "interval", "linear", "majority"], blank="")),
         ]
     shown = [
-        name
-        for name in ("test.reads", "size.bytes", "latency.p50", "time.total", "cost.total")
-        if name in numbers
+        name for name in ("test.reads", "size.bytes", "latency.p50", "time.total", "cost.total") if name in numbers
     ]
     lines += ["", *(f"  {name:<12} {number(numbers[name])}" for name in shown)] if shown else []
     lines += ["", f"  report   {near(run['folder'])}/report.html"]
@@ -89,9 +80,7 @@ def finding_lines(findings: Sequence[Finding], most: int = 60) -> list[str]:
     lines = []
     for finding in findings[:most]:
         where = (
-            f" [{', '.join(finding.columns[:6])}{' …' if len(finding.columns) > 6 else ''}]"
-            if finding.columns
-            else ""
+            f" [{', '.join(finding.columns[:6])}{' …' if len(finding.columns) > 6 else ''}]" if finding.columns else ""
         )
         lines.append(f"  {finding.severity.upper():<5} {finding.code}{where}: {finding.says}")
         if finding.fix:

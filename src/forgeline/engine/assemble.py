@@ -38,7 +38,8 @@ def assemble(
     outputs: int,
     scaling: Scaling | None,
 ) -> bytes:
-    """The whole model, serialized. `inputs` are (column, tensor, kind); `recipes` has one entry a fold.
+    """The whole model, serialized. `inputs` are (column, tensor, kind); `recipes` has one entry
+    for each fold and one for all rows.
 
     Outputs: `probabilities` float32 [N, outputs], or `prediction` float64 [N, 1].
     """

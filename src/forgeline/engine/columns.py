@@ -59,9 +59,7 @@ class Fact:
     """Integers beyond 2^53."""
 
 
-def settle(
-    frame: pl.DataFrame, types: Mapping[str, Kind], missing: Collection[str]
-) -> tuple[pl.DataFrame, list[Fact]]:
+def settle(frame: pl.DataFrame, types: Mapping[str, Kind], missing: Collection[str]) -> tuple[pl.DataFrame, list[Fact]]:
     """Every column as Int64, Float64, Boolean, String or Datetime("us"), and a fact for each.
 
     Text is stripped, `missing` texts become null, and then it is a number, true/false, a date or a category,
@@ -134,9 +132,7 @@ def plain(series: pl.Series, missing: Collection[str]) -> pl.Series:
     if series.dtype == pl.Date:
         return series.cast(MICROSECONDS)
     if isinstance(series.dtype, pl.Datetime):
-        zoned = (
-            series.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if series.dtype.time_zone else series
-        )
+        zoned = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if series.dtype.time_zone else series
         return zoned.dt.cast_time_unit("us")
     return series
 

@@ -30,9 +30,7 @@ PUNCTUATION = set("‘’“”„–—…€£¥°§©®™·•×÷±²³¹¼
 """What cp1252 text holds beyond ASCII, besides letters."""
 
 
-def parse(
-    data: bytes, place: str, *, missing: Sequence[str], text: Collection[str] = ()
-) -> tuple[pl.DataFrame, str]:
+def parse(data: bytes, place: str, *, missing: Sequence[str], text: Collection[str] = ()) -> tuple[pl.DataFrame, str]:
     """The frame in the text, and what had to be guessed: encoding and delimiter.
 
     Columns named in `text` keep their cells as written. Errors: BadInput with the line.
@@ -48,9 +46,7 @@ def parse(
     try:
         return cells(content, names, delimiter, missing, text), says
     except pl.exceptions.NoDataError:
-        raise BadInput(
-            "the file has a header but no rows", where=place, remedy="Give a file with rows."
-        ) from None
+        raise BadInput("the file has a header but no rows", where=place, remedy="Give a file with rows.") from None
     except UNFIT:
         content = rewrite(content, delimiter, len(names), place)
         return cells(content, names, ",", missing, text), says

@@ -111,9 +111,7 @@ def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
         if category.log_counts:
             yield f"log count of {category.column}", category.column
     for field in FIELDS:
-        yield from (
-            (f"{field} of {piece.column}", piece.column) for piece in recipe.dates if field in piece.fields
-        )
+        yield from ((f"{field} of {piece.column}", piece.column) for piece in recipe.dates if field in piece.fields)
     yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.dates if piece.missing)
 
 
@@ -138,9 +136,7 @@ def fit(
     wanted = set(arrays.columns if columns is None else columns)
     least = max(least_count, int(np.ceil(least_share * len(rows_N))))
     return Recipe(
-        numbers=kept(
-            arrays.numbers, wanted, lambda j: fit_number(arrays.numbers[j], arrays.numbers_NA[rows_N, j])
-        ),
+        numbers=kept(arrays.numbers, wanted, lambda j: fit_number(arrays.numbers[j], arrays.numbers_NA[rows_N, j])),
         categories=kept(
             arrays.categories,
             wanted,

@@ -11,9 +11,7 @@ Loss = Callable[[np.ndarray], float]
 """Predictions [N, K] → a number that should be small."""
 
 
-def greedy_weights(
-    p_MNK: Sequence[np.ndarray], loss: Loss, *, steps: int = 25, least_gain: float = 1e-6
-) -> np.ndarray:
+def greedy_weights(p_MNK: Sequence[np.ndarray], loss: Loss, *, steps: int = 25, least_gain: float = 1e-6) -> np.ndarray:
     """Weights [M], summing to 1, of a greedy ensemble: at each step the model that lowers the loss most.
 
     Models may be taken again, and a step may do harm that later ones make good; of all steps the first counts

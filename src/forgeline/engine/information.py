@@ -18,9 +18,7 @@ class Information(msgspec.Struct, frozen=True):
     p_value: float
 
 
-def informative(
-    arrays: Arrays, rows_N: np.ndarray, y_N: np.ndarray, task: str, *, alpha: float = 0.05
-) -> list[str]:
+def informative(arrays: Arrays, rows_N: np.ndarray, y_N: np.ndarray, task: str, *, alpha: float = 0.05) -> list[str]:
     """Columns that tell more of the target, on the given rows, than chance does in a share `alpha` of cases.
 
     `y_N` is aligned with `rows_N`. Each column is judged by itself, so that share of useless columns is kept.

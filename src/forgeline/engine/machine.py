@@ -23,9 +23,7 @@ def code(folder: Path) -> Code:
     """The code version of a folder, as git knows it."""
     try:
         commit = git(folder, "rev-parse", "--verify", "HEAD").decode().strip()
-        diff = git(
-            folder, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--", "."
-        )
+        diff = git(folder, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--", ".")
     except FileNotFoundError:
         return Code(None, False, b"", "git is not installed")
     except subprocess.TimeoutExpired:

@@ -19,6 +19,4 @@ def copy(folder: Path, url: str) -> None:
                 system.makedirs(there.rsplit("/", 1)[0], exist_ok=True)
                 system.put_file(str(path), there)
     except (OSError, ValueError, ImportError) as error:
-        raise BadInput(
-            f"cannot copy the run there ({error})", where=url, remedy="Check the store's URL."
-        ) from None
+        raise BadInput(f"cannot copy the run there ({error})", where=url, remedy="Check the store's URL.") from None

@@ -27,9 +27,7 @@ def summary(values: pl.Series) -> Summary:
     """The figures of one column, of its values that are neither missing nor infinite."""
     if values.dtype == pl.Datetime:
         whole = values.dt.truncate("1s") if values.null_count() < len(values) else values
-        return Summary(
-            *(str(one) if one is not None else None for one in (whole.min(), whole.median(), whole.max()))
-        )
+        return Summary(*(str(one) if one is not None else None for one in (whole.min(), whole.median(), whole.max())))
     if values.dtype.is_numeric():
         numbers = finite(values)
         return Summary(numbers.min(), numbers.median(), numbers.max())  # type: ignore[arg-type]  # they are numbers
@@ -73,8 +71,6 @@ def levels(values: pl.Series, order: Sequence[Label] = ()) -> tuple[list[str], l
     if len(names) > MOST_LEVELS:
         rest = sum(counts[MOST_LEVELS - 1 :])
         return [*names[: MOST_LEVELS - 1], OTHER], [*counts[: MOST_LEVELS - 1], rest]
-    place = {
-        str(label).lower() if isinstance(label, bool) else str(label): at for at, label in enumerate(order)
-    }
+    place = {str(label).lower() if isinstance(label, bool) else str(label): at for at, label in enumerate(order)}
     pairs = sorted(zip(names, counts, strict=True), key=lambda pair: place.get(pair[0], len(place)))
     return [name for name, _ in pairs], [count for _, count in pairs]

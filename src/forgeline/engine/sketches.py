@@ -135,9 +135,7 @@ def microseconds(values: Values) -> np.ndarray:
     """int64 microseconds of the dates that are not missing."""
     if isinstance(values, pl.Series):
         found = values.drop_nulls()
-        values = (
-            (found.cast(pl.Datetime("us")) if found.dtype.is_temporal() else found).cast(pl.Int64).to_numpy()
-        )
+        values = (found.cast(pl.Datetime("us")) if found.dtype.is_temporal() else found).cast(pl.Int64).to_numpy()
     elif values.dtype.kind == "M":
         values = values.astype("datetime64[us]").astype(np.int64)  # NaT becomes MISSING_DATE
     moments: np.ndarray = values[values != MISSING_DATE]

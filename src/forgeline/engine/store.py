@@ -71,9 +71,7 @@ class Artefacts:
             raise BadInput("artefact is gone", where=str(path), remedy="Run the line again.")
         data = path.read_bytes()
         if sha256(data) != digest:
-            raise BadInput(
-                "artefact was changed", where=str(path), remedy="Delete the run and run the line again."
-            )
+            raise BadInput("artefact was changed", where=str(path), remedy="Delete the run and run the line again.")
         return data
 
     def holds(self, digest: str) -> bool:
@@ -102,7 +100,7 @@ class WorkLog:
     def append(self, line: dict[str, Any]) -> None:
         """Add a line and flush it to disk."""
         self.lines.append(line)
-        torn = self.path.exists() and not self.path.read_bytes()[-1:] in (b"", b"\n")
+        torn = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
         with self.path.open("ab") as file:
             file.write((b"\n" if torn else b"") + json.dumps(line, sort_keys=True).encode() + b"\n")
             file.flush()
@@ -171,9 +169,7 @@ class Store:
         if Path(name).joinpath("spec.toml").exists():
             return Path(name).resolve()
         known = self.run_ids()
-        found = (
-            known[-1:] if name == "latest" else [run for run in known if run == name or run.startswith(name)]
-        )
+        found = known[-1:] if name == "latest" else [run for run in known if run == name or run.startswith(name)]
         if len(found) != 1:
             what = f"no run {name}" if not found else f"{name} is the beginning of {len(found)} runs"
             raise BadInput(

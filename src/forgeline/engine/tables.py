@@ -71,9 +71,7 @@ def find(source: str, base: Path) -> list[Path]:
 
 def files_in(folder: Path) -> list[Path]:
     """The data files in a folder, not in folders below it, sorted by name. Errors: BadInput."""
-    found = sorted(
-        file for file in folder.iterdir() if extension(file) in KNOWN and not file.name.startswith(".")
-    )
+    found = sorted(file for file in folder.iterdir() if extension(file) in KNOWN and not file.name.startswith("."))
     if not found:
         raise BadInput(
             "the folder has no data files",
@@ -111,14 +109,10 @@ def read(paths: Sequence[Path], missing: Sequence[str], text: Collection[str] = 
     for part in parts[1:]:
         same_columns(frames[0].columns, parts[0].sources[0].name, part)
     frames = [frame.select(frames[0].columns) for frame in frames]
-    torn = {name for name in frames[0].columns if not agree([frame[name].dtype for frame in frames])} - set(
-        text
-    )
+    torn = {name for name in frames[0].columns if not agree([frame[name].dtype for frame in frames])} - set(text)
     if torn:
         return read(paths, missing, {*text, *torn})
-    return Read(
-        pl.concat(frames, how="vertical_relaxed"), [source for part in parts for source in part.sources]
-    )
+    return Read(pl.concat(frames, how="vertical_relaxed"), [source for part in parts for source in part.sources])
 
 
 def same_columns(names: Sequence[str], first: str, part: Read) -> None:
@@ -127,9 +121,7 @@ def same_columns(names: Sequence[str], first: str, part: Read) -> None:
     lacks = [name for name in names if name not in set(others)]
     adds = [name for name in others if name not in set(names)]
     if lacks or adds:
-        differs = [
-            f"{verb} {', '.join(some[:10])}" for verb, some in (("lacks", lacks), ("adds", adds)) if some
-        ]
+        differs = [f"{verb} {', '.join(some[:10])}" for verb, some in (("lacks", lacks), ("adds", adds)) if some]
         raise BadInput(
             f"its columns are not those of {first}: it {' and '.join(differs)}",
             where=part.sources[0].name,
@@ -157,9 +149,7 @@ def load(path: Path, missing: Sequence[str], text: Collection[str]) -> Read:
     if frame.is_empty():
         raise BadInput("the file has no rows", where=path.name, remedy="Give a file with rows.")
     frame = frame.with_columns(pl.col(column).cast(pl.String) for column in frame.columns if column in text)
-    return Read(
-        frame, [Source(path.name, frame.height, len(data), hashlib.sha256(data).hexdigest(), name, says)]
-    )
+    return Read(frame, [Source(path.name, frame.height, len(data), hashlib.sha256(data).hexdigest(), name, says)])
 
 
 def file_bytes(path: Path) -> bytes:
@@ -259,9 +249,7 @@ def to_polars(frame: Any) -> pl.DataFrame:
         return from_pandas(frame)
     if hasattr(frame, "__arrow_c_stream__"):
         return pl.DataFrame(frame)
-    raise BadInput(
-        f"{type(frame).__name__} is no table", remedy="Give a path, or a polars, pandas or Arrow table."
-    )
+    raise BadInput(f"{type(frame).__name__} is no table", remedy="Give a path, or a polars, pandas or Arrow table.")
 
 
 def from_pandas(frame: Any) -> pl.DataFrame:

@@ -115,9 +115,7 @@ def matching(asked: Label, classes: list[Label], place: str) -> Label:
     for label in classes:
         if label == asked or text(label) == text(asked):
             return label
-    raise BadInput(
-        f"positive {asked!r} is no class of it", where=place, asked=str(asked), known=map(str, classes)
-    )
+    raise BadInput(f"positive {asked!r} is no class of it", where=place, asked=str(asked), known=map(str, classes))
 
 
 def text(label: Label) -> str:

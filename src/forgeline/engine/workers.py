@@ -20,7 +20,7 @@ from typing import Any
 from forgeline.errors import BudgetSpent
 
 POLL_SECONDS = 0.05
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,7 @@ class Running:
     def outcome(self, memory_bytes: int, *, late: bool) -> Outcome | None:
         """What became of it, or None while it runs; kills it when it is late or over its memory."""
         now = usage_of(self.process.pid)
-        self.usage = Usage(
-            max(self.usage.peak_bytes, now.peak_bytes), max(self.usage.cpu_seconds, now.cpu_seconds)
-        )
+        self.usage = Usage(max(self.usage.peak_bytes, now.peak_bytes), max(self.usage.cpu_seconds, now.cpu_seconds))
         if self.pipe.poll():
             return self.end(*self.receive())
         if late:

@@ -85,9 +85,7 @@ class CountingReader(Reader):
         """The test of each input, of each prediction, and of the target where it is given."""
         inputs, predictions = self.reference["columns"], self.reference["predictions"]
         tests = [compare(name, "input", inputs[name], self.inputs_new[name]) for name in self.inputs_new]
-        tests += [
-            compare(name, "prediction", predictions[name], self.predictions_new[name]) for name in predictions
-        ]
+        tests += [compare(name, "prediction", predictions[name], self.predictions_new[name]) for name in predictions]
         truth_N = np.concatenate(self.truth)
         truth_N, bins = truth_N[np.isfinite(truth_N)], self.reference["target"]
         if len(truth_N) == 0 or bins is None:

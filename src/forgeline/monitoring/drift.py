@@ -34,9 +34,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 def compare(column: str, what: Any, reference: dict[str, Any], new: dict[str, Any]) -> Drift:
     """The test of one column: its sketch, and new rows counted in the sketch's bins."""
     counts_2B = table(reference, new)
-    line_B = (
-        np.argsort(-counts_2B.sum(axis=0), kind="stable") if reference["kind"] == "category" else slice(None)
-    )
+    line_B = np.argsort(-counts_2B.sum(axis=0), kind="stable") if reference["kind"] == "category" else slice(None)
     return Drift(
         column=column,
         what=what,

@@ -59,9 +59,7 @@ def monitor(release: Path, data: Path, *, false_alarm: float | None = None) -> V
     truth_N, answers_NK = reader.labelled()
     numbers, worse = performance(about, truth_N, answers_NK)
     tests = judge([*reader.compared(), *worse], level) if reader.rows >= LEAST_ROWS else []
-    verdict, why = (
-        decide(tests) if tests else ("watch", f"too few rows to judge: {reader.rows} of {LEAST_ROWS}")
-    )
+    verdict, why = decide(tests) if tests else ("watch", f"too few rows to judge: {reader.rows} of {LEAST_ROWS}")
     return Verdict(
         verdict=verdict,
         why=why,

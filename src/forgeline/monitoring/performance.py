@@ -37,26 +37,16 @@ def performance(
 def released(about: Mapping[str, Any]) -> tuple[str, Number]:
     """The release's own score: of the sealed test, else of cross-validation."""
     names = [f"{exam}.{about['metric']}" for exam in ("test", "cv")]
-    found = {
-        name: msgspec.convert(about["numbers"][name], Number) for name in names if name in about["numbers"]
-    }
+    found = {name: msgspec.convert(about["numbers"][name], Number) for name in names if name in about["numbers"]}
     given = [name for name in found if found[name].value is not None]
-    return (
-        (given[0], found[given[0]])
-        if given
-        else (names[0], Number(value=None, why="the release gives no score"))
-    )
+    return (given[0], found[given[0]]) if given else (names[0], Number(value=None, why="the release gives no score"))
 
 
 def score(metric: str, truth_N: np.ndarray, answers_NK: np.ndarray) -> Number:
     """The metric on the new rows, with its bootstrap interval."""
     rows = len(truth_N)
     if rows < LEAST_LABELS:
-        why = (
-            f"{rows} rows have a known target, and it takes {LEAST_LABELS}"
-            if rows
-            else "no row has a known target"
-        )
+        why = f"{rows} rows have a known target, and it takes {LEAST_LABELS}" if rows else "no row has a known target"
         return Number(value=None, n=rows, why=why)
     of = catalog.load("metrics", metric).score
     truth_N = truth_N if answers_NK.shape[1] == 1 else truth_N.astype(np.int64)

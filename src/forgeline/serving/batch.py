@@ -56,9 +56,7 @@ def write_parquet(
     return frame.height, tally
 
 
-def joined(
-    reader: Reader, blocks: Iterable[Mapping[str, Cells]], keep: Sequence[str]
-) -> tuple[pl.DataFrame, Tally]:
+def joined(reader: Reader, blocks: Iterable[Mapping[str, Cells]], keep: Sequence[str]) -> tuple[pl.DataFrame, Tally]:
     """The answers to all blocks under each other, and what was odd."""
     import polars as pl
 

@@ -41,9 +41,7 @@ def files(path: Path) -> list[Path]:
         return [path]
     found = sorted(file for file in path.iterdir() if ending(file) in (*TEXT, *PARQUET) and file.name[0] != ".")
     if not found:
-        raise BadRows(
-            "the folder holds no data files", where=path, remedy=f"Known: {', '.join((*TEXT, *PARQUET))}."
-        )
+        raise BadRows("the folder holds no data files", where=path, remedy=f"Known: {', '.join((*TEXT, *PARQUET))}.")
     return found
 
 
@@ -60,9 +58,7 @@ def parquet(file: Path) -> pl.DataFrame:
         return pl.read_parquet(reader.content(file))
     except pl.exceptions.PolarsError as error:
         reason = str(error).partition("\n")[0]
-        raise BadRows(
-            f"the Parquet file cannot be read ({reason})", where=file, remedy="Write it again."
-        ) from None
+        raise BadRows(f"the Parquet file cannot be read ({reason})", where=file, remedy="Write it again.") from None
 
 
 def frame_blocks(frame: pl.DataFrame, keep: Sequence[str] = ()) -> Iterator[dict[str, Cells]]:

@@ -406,9 +406,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Predict a file with the release this file lies in; exit code 2 when it cannot be done."""
     parser = argparse.ArgumentParser(description="Predict the rows of a file with this release.")
     parser.add_argument("data", type=Path, metavar="DATA", help="CSV or JSON lines, also as .gz")
-    parser.add_argument(
-        "-o", dest="out", type=Path, metavar="OUT.csv", required=True, help="a row for each row"
-    )
+    parser.add_argument("-o", dest="out", type=Path, metavar="OUT.csv", required=True, help="a row for each row")
     parser.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="carry a column over")
     asked = parser.parse_args(argv)
     try:

@@ -43,7 +43,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     notes: list[str] = []
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A request that is answered with an error: HTTP status, message, further headers."""
 
     def __init__(self, status: int, message: str, **headers: str) -> None:
@@ -162,9 +162,7 @@ def serve(release: Path, host: str, port: int, token_file: Path | None, ready: C
         reader = Reader(release)
         app = application(reader, health(release), token)
         quiet: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
-        server = uvicorn.Server(
-            uvicorn.Config(app, lifespan="off", ws="none", timeout_graceful_shutdown=10, **quiet)
-        )
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", timeout_graceful_shutdown=10, **quiet))
         with stopped_by_signals(server):
             ready(url(listening))
             server.run(sockets=[listening])
@@ -182,9 +180,7 @@ def listen(host: str, port: int, *, public: bool) -> socket.socket:
     """A bound socket. Errors: BadRows when it cannot be bound, or is not loopback and need not be `public`."""
     place = f"--host {host} --port {port}"
     if not 0 <= port < 2**16:
-        raise BadRows(
-            "there is no such port", where=place, remedy="Ports go from 1 to 65535; 0 picks a free one."
-        )
+        raise BadRows("there is no such port", where=place, remedy="Ports go from 1 to 65535; 0 picks a free one.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if not public and not ipaddress.ip_address(address[0]).is_loopback:

@@ -64,10 +64,7 @@ def assess(
             checks=names,
             accepted=accepted(ask, found),
         ),
-        numbers=quality(view, found)
-        | counts(ask, refine, found)
-        | row_counts(split, facts, side_N)
-        | ratios(impacts),
+        numbers=quality(view, found) | counts(ask, refine, found) | row_counts(split, facts, side_N) | ratios(impacts),
         findings=found,
         tables=[columns_table(view), *(rates_table(impact) for impact in impacts)],
         histograms=histograms(view, target, found),
@@ -206,9 +203,7 @@ def run_checks(
 ) -> tuple[list[str], list[Finding]]:
     """Names of the checks that ran, and what they found. Errors: BadInput for an unknown check or option."""
     catalog = work.catalog
-    options = {
-        part.get("use"): catalog.check_options("checks", part, "[[assess.checks]]") for part in ask.checks
-    }
+    options = {part.get("use"): catalog.check_options("checks", part, "[[assess.checks]]") for part in ask.checks}
     names = catalog.names("checks")
     found: list[Finding] = []
     for name in names:
@@ -262,9 +257,7 @@ def quality(view: View, found: list[Finding]) -> dict[str, Number]:
     rows, columns = view.all.height, max(view.all.width, 1)
     cells = rows * columns
     missing = sum(view.all[name].null_count() for name in view.all.columns)
-    repeats = sum(
-        finding.rows.count for finding in found if finding.code == "quality.duplicate" and finding.rows
-    )
+    repeats = sum(finding.rows.count for finding in found if finding.code == "quality.duplicate" and finding.rows)
     constant = sum(len(finding.columns) for finding in found if finding.code == "quality.constant")
     odd = sum(finding.numbers["cells"] for finding in found if finding.code in ODD)
     consistent = (1 - repeats / rows) * (1 - constant / columns) * max(0.0, 1 - odd / cells)
@@ -315,9 +308,7 @@ def ratio(impact: Impact) -> Number:
     if np.isnan(impact.ratio):
         why = f"{len(impact.groups)} group(s) of {groups.LEAST_ROWS} training rows or more"
         return Number(value=None, n=rows, why=why if len(impact.groups) < 2 else f"no row has {impact.outcome}")
-    return Number(
-        value=impact.ratio, low=impact.low, high=impact.high, level=impact.level, unit="ratio", n=rows
-    )
+    return Number(value=impact.ratio, low=impact.low, high=impact.high, level=impact.level, unit="ratio", n=rows)
 
 
 # ---------------------------------------------------------------- shapes
@@ -363,9 +354,7 @@ def histograms(view: View, target: pl.Series | None, found: list[Finding]) -> li
     names = [name for name in view.train.columns if name not in dull and view.columns[name].kind != "date"]
     drawn = [histogram(view.train[name], name) for name in names[:MOST_HISTOGRAMS]]
     if target is not None:
-        drawn.insert(
-            0, histogram(target, f"Target: {target.name}", view.classes, of_classes=bool(view.classes))
-        )
+        drawn.insert(0, histogram(target, f"Target: {target.name}", view.classes, of_classes=bool(view.classes)))
     return [one for one in drawn if one.counts]
 
 

@@ -66,17 +66,13 @@ def compress(
 # ---------------------------------------------------------------- choosing
 
 
-def frontier(
-    training: records.Training, plan: records.Plan, data: models.Data, work: Workspace
-) -> list[Option]:
+def frontier(training: records.Training, plan: records.Plan, data: models.Data, work: Workspace) -> list[Option]:
     """The whole ensemble, then one member fewer at a time: the one whose bytes and operations cost least score."""
     metric = catalog.load("metrics", training.facts.metric)
     sign = -1.0 if metric.higher_is_better else 1.0
     picked = models.sample(len(data.y_N))
     flops = {each.name: each.cost.flops_per_row for each in plan.facts.candidates}
-    whole = {
-        member.candidate: models.out_of_fold(member, data, work)[picked] for member in training.facts.members
-    }
+    whole = {member.candidate: models.out_of_fold(member, data, work)[picked] for member in training.facts.members}
 
     def option(members: list[Member], base: float | None) -> tuple[Option, float]:
         total = sum(member.weight for member in members)
@@ -91,7 +87,7 @@ def frontier(
             calibration,
             loss,
             size_of(members),
-            sum(flops[m.candidate] * len(m.units) for m in members),
+            sum(flops[m.candidate] * len(m.shipped) for m in members),
         ), value
 
     first, base = option(training.facts.members, None)
@@ -116,7 +112,7 @@ def saved(before: Option, after: Option) -> float:
 
 def size_of(members: Sequence[Member]) -> int:
     """Bytes of the members' graphs."""
-    return sum(unit.model.size_bytes for member in members for unit in member.units)
+    return sum(unit.model.size_bytes for member in members for unit in member.shipped)
 
 
 def counted_choice(allowed: list[Option]) -> Option:
@@ -124,10 +120,8 @@ def counted_choice(allowed: list[Option]) -> Option:
     return min(allowed, key=lambda option: (option.size_bytes, option.flops))
 
 
-def measured_choice(
-    allowed: list[Option], full: bytes, refinement: records.Refinement, work: Workspace
-) -> Option:
-    """The subset that answers fastest here, and is smaller; the choice goes into the work log, which a replay follows."""
+def measured_choice(allowed: list[Option], full: bytes, refinement: records.Refinement, work: Workspace) -> Option:
+    """The subset that answers fastest here, and is smaller; a replay follows the choice in the work log."""
     done = work.decided("choice", stage="compress")
     if done:
         return next(option for option in allowed if option.names == done["members"])
@@ -260,6 +254,4 @@ def table(options: list[Option], chosen: Option) -> Table:
         [", ".join(each.names), each.size_bytes, each.flops, each.loss, each is chosen] for each in options
     ]
     columns = ["members", "bytes", "FLOPs per row", "relative loss", "chosen"]
-    return Table(
-        title="Ensembles along size", columns=columns, rows=rows, note="loss on out-of-fold predictions"
-    )
+    return Table(title="Ensembles along size", columns=columns, rows=rows, note="loss on out-of-fold predictions")

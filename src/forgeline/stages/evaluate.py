@@ -126,9 +126,7 @@ def sealed(
     files = {ref.name: ref for ref in refinement.facts.table}
     picked = work.array(files["ids.npy"])[overfit_rows(data)]
     shipped = work.get(facts.model)
-    beside = models.ask_all(
-        [models.Question("train", shipped, picked)], facts.signature, snapshot.facts.digest, work
-    )
+    beside = models.ask_all([models.Question("train", shipped, picked)], facts.signature, snapshot.facts.digest, work)
     digest = assessment.facts.test_digest
     if digest is None:
         return None, beside, 0
@@ -153,9 +151,7 @@ def sealed(
     return Exam("test", y_N, p_NK, weight_N, frame, ask.threshold), beside, reads
 
 
-def test_rows(
-    snapshot: records.Snapshot, assessment: records.Assessment, work: Workspace
-) -> tuple[str, np.ndarray]:
+def test_rows(snapshot: records.Snapshot, assessment: records.Assessment, work: Workspace) -> tuple[str, np.ndarray]:
     """(digest of the snapshot that holds the sealed rows, their numbers in it)."""
     facts = snapshot.facts
     if facts.test_digest:
@@ -274,9 +270,7 @@ def fair(
     tables = []
     for attribute in assessment.facts.protected:
         if attribute not in exam.frame.columns:
-            numbers[f"fairness.{attribute}.demographic_parity_ratio"] = Number(
-                value=None, why="the test rows lack it"
-            )
+            numbers[f"fairness.{attribute}.demographic_parity_ratio"] = Number(value=None, why="the test rows lack it")
             continue
         values = exam.frame[attribute]
         label_N = groups.label(values, groups.quartiles(values)).to_numpy()
@@ -322,9 +316,7 @@ def spread(large: dict[str, np.ndarray], masks: list[tuple[np.ndarray, np.ndarra
     return scored(worst[0], worst[1:], rows)
 
 
-def group_table(
-    attribute: str, parts: dict[str, np.ndarray], large: dict[str, np.ndarray], exam: Exam
-) -> Table:
+def group_table(attribute: str, parts: dict[str, np.ndarray], large: dict[str, np.ndarray], exam: Exam) -> Table:
     """Rows, base rate, selection rate, errors by group; small groups are named but not judged."""
     rows: list[list[str | float | int | bool | None]] = []
     classes = exam.p_NK.shape[1]
@@ -419,12 +411,8 @@ def confusion(exam: Exam, refinement: records.Refinement) -> list[Table]:
     classes = [str(label) for label in refinement.facts.classes]
     if not classes or len(classes) > 20:
         return []
-    cells = np.bincount(exam.y_N * len(classes) + exam.answers(), minlength=len(classes) ** 2).reshape(
-        len(classes), -1
-    )
-    rows: list[list[str | float | int | bool | None]] = [
-        [name, *map(int, line)] for name, line in zip(classes, cells)
-    ]
+    cells = np.bincount(exam.y_N * len(classes) + exam.answers(), minlength=len(classes) ** 2).reshape(len(classes), -1)
+    rows: list[list[str | float | int | bool | None]] = [[name, *map(int, line)] for name, line in zip(classes, cells)]
     note = f"threshold {exam.threshold:g}" if len(classes) == 2 else ""
     return [Table(title=f"Confusion ({exam.name})", columns=["truth", *classes], rows=rows, note=note)]
 

@@ -32,9 +32,7 @@ def plan(
     folds = refinement.facts.fold_count
     priced = candidates(train, shape, work)
     if not priced:
-        raise BadInput(
-            "no family can learn this task", where="[train] families", known=catalog.names("families")
-        )
+        raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
     judged = judge(priced, folds, budget, work)
     higher = bool(catalog.load("metrics", metric).higher_is_better)
     fitting = [each for each in judged if each.fits]
@@ -62,9 +60,7 @@ def metric_for(asked: str, task: kinds.Task) -> str:
     name = asked or DEFAULT_METRIC[task]
     suiting = [each for each in catalog.names("metrics") if task in catalog.load("metrics", each).tasks]
     if name not in suiting:
-        raise BadInput(
-            f"metric {name} does not score a {task} task", where="[plan] metric", asked=name, known=suiting
-        )
+        raise BadInput(f"metric {name} does not score a {task} task", where="[plan] metric", asked=name, known=suiting)
     return name
 
 
@@ -122,9 +118,7 @@ def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
     for each in train.families:
         part = {"use": each} if isinstance(each, str) else each
         if "use" not in part:
-            raise BadInput(
-                "a family is named by `use`", where="[train] families", known=catalog.names("families")
-            )
+            raise BadInput("a family is named by `use`", where="[train] families", known=catalog.names("families"))
         catalog.load("families", part["use"], "[train] families")
         found.append((part["use"], {key: value for key, value in part.items() if key != "use"}))
     return found
@@ -139,9 +133,7 @@ def judge(priced: list[Candidate], folds: int, budget: spec.Budget, work: Worksp
     for each in priced:
         need = each.cost.work * folds
         if each.cost.memory_bytes > memory:
-            judged.append(
-                decided(each, False, f"needs {each.cost.memory_bytes / 1e9:.2f} GB of {memory / 1e9:.2f} GB")
-            )
+            judged.append(decided(each, False, f"needs {each.cost.memory_bytes / 1e9:.2f} GB of {memory / 1e9:.2f} GB"))
         elif limit is None:
             judged.append(decided(each, True, "as far as the clock allows, in this order"))
         elif spent + need <= limit:
@@ -184,6 +176,4 @@ def table(judged: list[Candidate], folds: int) -> Table:
         *("candidate", "setting", "work units", "core seconds", "memory bytes", "model bytes", "FLOPs per row"),
         *("fits", "why"),
     ]
-    return Table(
-        title="Candidates", columns=columns, rows=rows, note=f"predicted, for all {folds} folds together"
-    )
+    return Table(title="Candidates", columns=columns, rows=rows, note=f"predicted, for all {folds} folds together")

@@ -71,9 +71,7 @@ def refine(
     apply_fixes(sheet, ask, assessment, work)
     y_N, weight_N = models.target_of(sheet.frame, snapshot), models.weights_of(sheet.frame, snapshot)
     inputs = [
-        column
-        for column in facts.columns
-        if column.name in sheet.frame.columns and column.name not in sheet.dropped
+        column for column in facts.columns if column.name in sheet.frame.columns and column.name not in sheet.dropped
     ]
     arrays = tables.from_frame(sheet.frame, [(each.name, sheet.kinds[each.name]) for each in inputs])
     fold_N = folds_of(sheet.frame, y_N, [each.name for each in inputs], snapshot, assessment)
@@ -87,15 +85,11 @@ def refine(
 # ---------------------------------------------------------------- what is mended
 
 
-def leave_out(
-    sheet: Sheet, ask: spec.Refine, snapshot: records.Snapshot, assessment: records.Assessment
-) -> None:
+def leave_out(sheet: Sheet, ask: spec.Refine, snapshot: records.Snapshot, assessment: records.Assessment) -> None:
     """Columns that are no features, whatever is in them."""
     facts = snapshot.facts
     reasons = (
-        {facts.target: "the target"}
-        | {facts.weight: "the weight"}
-        | dict.fromkeys(facts.keep, "kept beside the rows")
+        {facts.target: "the target"} | {facts.weight: "the weight"} | dict.fromkeys(facts.keep, "kept beside the rows")
     )
     if not ask.use_protected:
         reasons |= dict.fromkeys(assessment.facts.protected, "protected, and use_protected is false")
@@ -134,7 +128,7 @@ def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
     if fix.do == "drop":
         sheet.dropped |= dict.fromkeys(here, f"{finding.code}: {finding.says}")
     elif fix.do == "cast" and fix.to:
-        sheet.kinds |= {name: fix.to for name in here}
+        sheet.kinds |= dict.fromkeys(here, fix.to)
         sheet.frame = sheet.frame.with_columns(cast(sheet.frame[name], fix.to) for name in here)
     elif fix.do == "map":
         sheet.frame = sheet.frame.with_columns(pl.col(here).replace(fix.values))
@@ -254,9 +248,7 @@ def fit_recipes(
         chosen = information.informative(arrays, rows_N, y_N[rows_N], task)
         plain.append(recipe)
         filtered.append(encode.fit(arrays, rows_N, chosen) if chosen else recipe)
-        sheet.did(
-            "impute and encode", recipe.columns, f"{len(recipe.features)} features", name, sheet.ids[rows_N]
-        )
+        sheet.did("impute and encode", recipe.columns, f"{len(recipe.features)} features", name, sheet.ids[rows_N])
     if not plain[-1].columns:
         raise BadInput(
             "no column varies, so there is nothing to learn from",
@@ -269,9 +261,7 @@ def fit_recipes(
         sheet.did("filter by mutual information", gone, decision.why, name, sheet.ids[rows_N])
     for name in sorted(set(arrays.columns) - {name for recipe in recipes for name in recipe.columns}):
         said_nothing = decision.kept and name in plain[-1].columns
-        sheet.dropped[name] = (
-            "no mutual information with the target" if said_nothing else "it does not vary enough"
-        )
+        sheet.dropped[name] = "no mutual information with the target" if said_nothing else "it does not vary enough"
     return recipes, decision
 
 
@@ -343,9 +333,7 @@ def quick_loss(
     x_NF = encode.transform(fitted, arrays, train_N)
     shape = kinds.Shape(len(train_N), x_NF.shape[1], task, outputs)
     model = catalog.load("families", "lightgbm").build(shape, QUICK, seed)
-    p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], None, shape)).predict(
-        encode.transform(fitted, arrays, held_N)
-    )
+    p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], None, shape)).predict(encode.transform(fitted, arrays, held_N))
     if task == "regression":
         return float(np.mean((p_NK[:, 0] - y_N[held_N]) ** 2))
     return ensemble.log_loss(p_NK, y_N[held_N])

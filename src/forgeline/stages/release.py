@@ -49,9 +49,7 @@ def release(
     done = [snapshot, assessment, refinement, plan, training, compression, evaluation]
     about = describe(name, licence, digest, done, work)
     files["forgeline.json"] = json.dumps(about, ensure_ascii=False, indent=1).encode()
-    files["README.md"] = card.write(
-        about, assess, snapshot, assessment, refinement, compression, evaluation
-    ).encode()
+    files["README.md"] = card.write(about, assess, snapshot, assessment, refinement, compression, evaluation).encode()
     sums = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     files["SHA256SUMS"] = "".join(f"{value}  {file}\n" for file, value in sums.items()).encode()
     place(files, work)
@@ -119,9 +117,7 @@ def texts(codes_N: np.ndarray, levels: list[str]) -> Any:
     return known.gather(np.where(codes_N < 0, len(levels), codes_N))
 
 
-def describe(
-    name: str, licence: str, digest: str, done: list[records.Record], work: Workspace
-) -> dict[str, Any]:
+def describe(name: str, licence: str, digest: str, done: list[records.Record], work: Workspace) -> dict[str, Any]:
     """forgeline.json: numbers and digests of everything the release rests on."""
     numbers = {key: number for record in done for key, number in record.numbers.items()}
     snapshot: Any = done[0]

@@ -49,9 +49,7 @@ def snapshot(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> records.
         aim = targets.aim(table.frame[ask.target], ask.types.get(ask.target), ask.positive)
     check_weight(table.frame, ask.weight)
     test = read_test(split.file, table, ask, aim, work) if split.file else None
-    work.say(
-        f"  {table.frame.height:,} rows, {table.frame.width:,} columns; {aim.task if aim else 'no target'}"
-    )
+    work.say(f"  {table.frame.height:,} rows, {table.frame.width:,} columns; {aim.task if aim else 'no target'}")
     return records.Snapshot(
         facts=records.SnapshotFacts(
             digest=store(table, ask, work),
@@ -129,9 +127,7 @@ def with_finite_target(frame: pl.DataFrame, facts: list[Fact], target: str) -> t
     frame = frame.with_columns(pl.when(pl.col(target).is_finite()).then(pl.col(target)).alias(target))
     kept = frame[target].drop_nulls()
     missing, distinct = frame.height - len(kept), kept.n_unique()
-    return frame, [
-        replace(fact, missing=missing, distinct=distinct) if fact.name == target else fact for fact in facts
-    ]
+    return frame, [replace(fact, missing=missing, distinct=distinct) if fact.name == target else fact for fact in facts]
 
 
 def stored(digest: str, work: Workspace) -> tuple[pl.DataFrame, list[records.Source], dict[str, Kind]]:
@@ -208,9 +204,7 @@ def column(fact: Fact, ask: spec.Snapshot) -> records.Column:
 def store(table: Table, ask: spec.Snapshot, work: Workspace) -> str:
     """Keep the rows with their manifest; their digest."""
     sources = [{"name": each.name, "digest": each.digest, "rows": each.rows} for each in table.sources]
-    return snapshots.put(
-        work.snapshots, table.frame, table.outline | {"sources": sources, "licence": ask.licence}
-    )
+    return snapshots.put(work.snapshots, table.frame, table.outline | {"sources": sources, "licence": ask.licence})
 
 
 # ---------------------------------------------------------------- the user's own test file
@@ -244,19 +238,13 @@ def read_test(file: str, train: Table, ask: spec.Snapshot, aim: targets.Aim | No
 
 def kinds_of(frame: pl.DataFrame) -> dict[str, Kind]:
     """The kind that reads each column into the storage it has here."""
-    return {
-        name: "boolean" if dtype == pl.Boolean else STORAGE[dtype][0] for name, dtype in frame.schema.items()
-    }
+    return {name: "boolean" if dtype == pl.Boolean else STORAGE[dtype][0] for name, dtype in frame.schema.items()}
 
 
 def check_labels(target: pl.Series, fact: Fact, aim: targets.Aim | None, file: str) -> None:
     """Raise BadInput when the test file has labels that never occur in training, or that are no numbers."""
     known = aim.classes if aim else []
-    new = (
-        [label for label in target.drop_nulls().unique().sort().to_list() if label not in known]
-        if known
-        else []
-    )
+    new = [label for label in target.drop_nulls().unique().sort().to_list() if label not in known] if known else []
     if fact.unparsable:
         new = [fact.unparsable.example, *new]
     if new:
@@ -280,9 +268,7 @@ def quality(table: Table, ask: spec.Snapshot) -> Iterator[Finding]:
     yield from notices(
         "quality.mixed_type",
         {fact.name: (fact.mixed.cells, mixed_says(fact)) for fact in facts if fact.mixed},
-        lambda columns: Fix(
-            do="cast", columns=columns, to="number", says="read as numbers, the rest as missing"
-        ),
+        lambda columns: Fix(do="cast", columns=columns, to="number", says="read as numbers, the rest as missing"),
         ask,
     )
     yield from notices(

@@ -13,9 +13,7 @@ def people(rates, rows=400):
 
 
 def check(frame, target="hired", protected=("sex",), positive="yes", **options):
-    return list(
-        base_rates.check(*view(frame, target=target, protected=protected, positive=positive), **options)
-    )
+    return list(base_rates.check(*view(frame, target=target, protected=protected, positive=positive), **options))
 
 
 def test_unequal_rates_break_the_four_fifths_rule():

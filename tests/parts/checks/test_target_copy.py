@@ -44,9 +44,7 @@ def test_a_column_that_is_the_target_in_other_words(case):
 
 def test_a_finding_blocks_and_its_fix_drops_the_whole_set():
     casual, registered = COUNTS[:, 0], COUNTS[:, 1]
-    frame = pl.DataFrame(
-        {"casual": casual, "temp": X[:, 0], "registered": registered, "y": casual + registered}
-    )
+    frame = pl.DataFrame({"casual": casual, "temp": X[:, 0], "registered": registered, "y": casual + registered})
     (finding,) = target_copy.check(*view(frame, target="y"))
     assert (finding.code, finding.severity) == ("leak.target_copy", "block")
     assert (finding.fix.do, finding.fix.columns) == ("drop", ["casual", "registered"])

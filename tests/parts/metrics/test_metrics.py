@@ -48,9 +48,7 @@ CASES = [
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
 @pytest.mark.parametrize(("name", "data", "reference"), CASES)
 def test_metric_agrees_with_scikit_learn(name, data, reference, weight):
-    assert catalog.load("metrics", name).score(*data, weight) == pytest.approx(
-        reference(*data, weight), rel=1e-12
-    )
+    assert catalog.load("metrics", name).score(*data, weight) == pytest.approx(reference(*data, weight), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "balanced_accuracy", "f1"])

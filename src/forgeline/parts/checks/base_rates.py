@@ -41,9 +41,7 @@ def unequal(impact: Impact, least_ratio: float) -> Finding:
         says=says if sure else f"{says}; chance would explain it",
         columns=[impact.attribute],
         numbers=numbers(impact),
-        fix=Fix(
-            do="reweigh", columns=[impact.attribute], says="weigh rows so that groups have equal base rates"
-        ),
+        fix=Fix(do="reweigh", columns=[impact.attribute], says="weigh rows so that groups have equal base rates"),
     )
 
 

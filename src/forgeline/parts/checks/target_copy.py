@@ -92,9 +92,7 @@ def numbers(values: pl.Series) -> np.ndarray | None:
 
 def scaled(x_N: np.ndarray, y_N: np.ndarray, tolerance: float) -> bool:
     """Whether y = intercept + slope · x."""
-    return all(
-        combination.fit(x_N[:rows, None], y_N[:rows]).residual <= tolerance for rows in (PREFIX, len(y_N))
-    )
+    return all(combination.fit(x_N[:rows, None], y_N[:rows]).residual <= tolerance for rows in (PREFIX, len(y_N)))
 
 
 def together(rest: list[pl.Series], target: pl.Series, tolerance: float, most: int) -> Iterator[Finding]:
@@ -118,8 +116,7 @@ def together(rest: list[pl.Series], target: pl.Series, tolerance: float, most: i
 def formula(fit: combination.Fit, columns: list[str]) -> str:
     """`casual + registered`, `2.5 · hours + 10`."""
     terms = [
-        name if f"{by:.6g}" == "1" else f"{by:.6g} · {name}"
-        for by, name in zip(fit.coefficients, columns, strict=True)
+        name if f"{by:.6g}" == "1" else f"{by:.6g} · {name}" for by, name in zip(fit.coefficients, columns, strict=True)
     ]
     scale = max(abs(by) for by in fit.coefficients)
     terms += [f"{fit.intercept:.6g}"] if abs(fit.intercept) > 1e-6 * scale else []

@@ -34,6 +34,7 @@ MIDDLE_CLASSES = (
     (400, 0.05, 15, 0.6, 0.8, 20, 0.0),
     (800, 0.03, 15, 0.4, 0.8, 10, 0.0),
     (1600, 0.015, 15, 0.4, 0.8, 10, 0.0),
+    (1500, 0.03, 8, 0.3, 0.8, 20, 0.0),
     (600, 0.05, 31, 0.6, 0.8, 20, 1.0),
 )
 MIDDLE_VALUES = (
@@ -178,9 +179,7 @@ def read_tree(block: str, target: int) -> Tree:
     splits = len(leaf_L) - 1
 
     def column(key: str, dtype: Any, leaf: float) -> np.ndarray:
-        return np.append(
-            np.array(lines.get(key, "").split()[:splits], dtype), np.full(len(leaf_L), leaf, dtype)
-        )
+        return np.append(np.array(lines.get(key, "").split()[:splits], dtype), np.full(len(leaf_L), leaf, dtype))
 
     def child(key: str) -> np.ndarray:
         given = column(key, np.int64, 0)

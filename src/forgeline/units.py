@@ -1,0 +1,251 @@
+"""Units of work: one candidate without one fold, fitted in a worker, logged, never done twice.
+
+Shapes: N training rows, F features, K outputs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from forgeline import catalog, kinds, models, records
+from forgeline.engine import arrays as tables
+from forgeline.engine import encode
+from forgeline.engine.graph import Graph
+from forgeline.engine.seeds import Seed
+from forgeline.engine.store import Artefacts
+from forgeline.engine.workers import Job, Outcome
+from forgeline.models import Data
+from forgeline.records import Candidate, Ref, Unit
+
+if TYPE_CHECKING:
+    from forgeline.workspace import Workspace
+
+Key = tuple[str, int]
+"""(candidate, the fold it does not see; the number of folds for all rows)."""
+SMALLEST_SHARE = 0.1
+"""A unit that goes over its memory is tried with half its rows, down to this share of them."""
+CHECKED_ROWS = 4096
+"""Rows on which every graph is compared with its model."""
+TOLERANCE = 1e-5
+"""Largest difference between a model and its graph: probabilities, or values in standard deviations."""
+
+
+@dataclass
+class Bench:
+    """Where units are fitted, and what they are fitted from."""
+
+    refinement: records.Refinement
+    plan: records.Plan
+    data: Data
+    work: Workspace
+    lost: dict[str, str] = field(default_factory=dict)
+    """Unit → why it is not there."""
+
+    def fit(
+        self,
+        order: Sequence[Key],
+        phase: str,
+        remaining: Callable[[], float],
+        told: Callable[[dict[Key, Unit]], None],
+    ) -> dict[Key, Unit]:
+        """Finished units in work order; what the work log has is not redone.
+
+        Under a work budget all of the order is done. Under a time budget as much as `remaining` allows, and the
+        log's `close` line says how much that was, which a replay follows. `told` hears of every finished unit.
+        """
+        closed = self.work.decided("close", stage="train", phase=phase)
+        if closed:
+            order = [(name, fold) for name, fold in closed["units"]]
+        done = finished_units(self.work)
+        missing = [key for key in order if key not in done]
+        with self.work.progress(phase, len(order)) as bar:
+            bar.done = len(order) - len(missing)
+            told(done)
+            for key, unit in self.run(missing, remaining):
+                done[key] = unit
+                bar.step(key[0])
+                told(done)
+        finished = {key: done[key] for key in order if key in done}
+        if not self.work.log.find("close", stage="train", phase=phase):
+            self.work.note("close", stage="train", phase=phase, units=[list(key) for key in finished])
+        return finished
+
+    def run(self, order: Sequence[Key], remaining: Callable[[], float]) -> Iterator[tuple[Key, Unit]]:
+        """Fit units in workers and log each; those over their memory are tried again with fewer rows."""
+        named = {each.name: each for each in self.plan.facts.candidates}
+        jobs = [self.job(named[name], fold, share_of(name, fold, self.work)) for name, fold in order]
+        while jobs:
+            again = []
+            for outcome in self.work.workers.run(jobs, remaining):
+                arguments = outcome.job.arguments
+                if outcome.value is not None:
+                    unit = msgspec.convert(outcome.value["unit"], Unit)
+                    seconds = round(outcome.seconds, 3)
+                    self.work.note("unit", stage="train", unit=unit, seconds=seconds, **timing(outcome))
+                    yield (unit.candidate, unit.fold), unit
+                elif outcome.lost == "memory" and arguments["share"] / 2 >= SMALLEST_SHARE:
+                    smaller = arguments | {"share": arguments["share"] / 2}
+                    again.append(Job(outcome.job.name, outcome.job.call, smaller))
+                else:
+                    self.lost[outcome.job.name] = outcome.lost
+            jobs = again
+
+    def job(self, candidate: Candidate, fold: int, share: float) -> Job:
+        """The call that fits one unit in a worker."""
+        facts = self.refinement.facts
+        arguments = {
+            "artefacts": str(self.work.artefacts.folder),
+            "table": {ref.name: ref.digest for ref in facts.table},
+            "folds": facts.folds.digest,
+            "recipe": facts.recipes[fold].digest,
+            "candidate": candidate.name,
+            "family": candidate.family,
+            "setting": candidate.setting,
+            "fold": fold,
+            "share": share,
+            "task": self.data.task,
+            "outputs": self.data.outputs,
+            "seed": (self.work.seed.root, self.work.seed.path),
+        }
+        what = "all rows" if fold == facts.fold_count else f"fold {fold + 1}"
+        return Job(f"{candidate.name} {what}", "forgeline.units:fit_unit", arguments)
+
+
+def finished_units(work: Workspace) -> dict[tuple[str, int], Unit]:
+    """Units of this run's work log whose files are whole."""
+    lines = [line for line in work.log.lines if line["do"] == "unit"]
+    units = [msgspec.convert(line["unit"], Unit) for line in lines]
+    return {
+        (unit.candidate, unit.fold): unit
+        for unit in units
+        if work.artefacts.holds(unit.model.digest) and work.artefacts.holds(unit.predictions.digest)
+    }
+
+
+def timing(outcome: Outcome) -> dict[str, Any]:
+    """What a unit measured on its way; never decides anything but when to stop."""
+    return {
+        "peak_bytes": outcome.peak_bytes,
+        "predict_seconds_per_row": outcome.value["predict_seconds_per_row"],
+    }
+
+
+def share_of(candidate: str, fold: int, work: Workspace) -> float:
+    """The share of rows that a replayed run had to make do with; else all."""
+    lines = [line["unit"] for line in work.replay if line["do"] == "unit"]
+    found = [each["share"] for each in lines if each["candidate"] == candidate and each["fold"] == fold]
+    return float(found[-1]) if found else 1.0
+
+
+def fit_unit(
+    *,
+    artefacts: str,
+    table: dict[str, str],
+    folds: str,
+    recipe: str,
+    candidate: str,
+    family: str,
+    setting: dict[str, Any],
+    fold: int,
+    share: float,
+    task: kinds.Task,
+    outputs: int,
+    seed: tuple[int, tuple[str | int, ...]],
+) -> dict[str, Any]:
+    """In a worker: fit one candidate without one fold, predict that fold, check the graph, store both.
+
+    Where no row is of the fold, all are trained on, and the graph is checked on some of them.
+    """
+    store = Artefacts(Path(artefacts))
+    files = {name: store.folder / digest for name, digest in table.items()}
+    rows = tables.load(files)
+    y_N = np.load(files["target.npy"])
+    weight_N = np.load(files["weight.npy"]) if "weight.npy" in files else None
+    fold_N = np.load(store.folder / folds)
+    fitted_recipe = encode.decode(store.get(recipe))
+    train_N, held_N = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
+    own = Seed(*seed).child("train", candidate, fold)
+    if share < 1:
+        train_N = np.sort(own.child("share").generator().choice(train_N, int(share * len(train_N)), replace=False))
+    y_train, present, center, scale = standardised(y_N[train_N], task)
+    x_train = encode.transform(fitted_recipe, rows, train_N)
+    shape = kinds.Shape(len(train_N), x_train.shape[1], task_of(task, present), len(present) or 1)
+    given = kinds.TrainRows(x_train, y_train, None if weight_N is None else weight_N[train_N], shape)
+    fitted = catalog.load("families", family).build(shape, setting, own).fit(given)
+    del x_train, given
+    probe_N = held_N if len(held_N) else train_N[:CHECKED_ROWS]
+    x_probe = encode.transform(fitted_recipe, rows, probe_N)
+    scores_NK = spread_array(np.asarray(fitted.predict(x_probe), dtype=np.float64), present, outputs, task)
+    graph = Graph()
+    scores = fitted.graph(graph, graph.input("x", "float", x_probe.shape[1]))
+    graph.output(spread(graph, scores, present, outputs, task), "scores", "float", outputs)
+    model = graph.model()
+    pace = check_graph(model, x_probe, scores_NK)
+    scores_NK = (scores_NK * scale + center if task == "regression" else scores_NK)[: len(held_N)]
+    data = tables.npy(scores_NK)
+    unit = Unit(
+        candidate=candidate,
+        fold=fold,
+        model=Ref(digest=store.put(model), size_bytes=len(model), name="fragment.onnx"),
+        predictions=Ref(digest=store.put(data), size_bytes=len(data), name="predictions.npy"),
+        share=share,
+        center=center,
+        scale=scale,
+    )
+    return {"unit": msgspec.to_builtins(unit), "predict_seconds_per_row": pace}
+
+
+def standardised(y_N: np.ndarray, task: str) -> tuple[np.ndarray, list[int], float, float]:
+    """(targets as the family sees them, classes that are present, center, scale)."""
+    if task == "regression":
+        center, scale = float(y_N.mean()), float(y_N.std()) or 1.0
+        return (y_N - center) / scale, [], center, scale
+    present, codes_N = np.unique(y_N, return_inverse=True)
+    return codes_N.astype(np.int64), [int(each) for each in present], 0.0, 1.0
+
+
+def task_of(task: kinds.Task, present: list[int]) -> kinds.Task:
+    """A fold may have fewer classes than the table: two of them make a binary task."""
+    return "binary" if task != "regression" and len(present) == 2 else task
+
+
+def spread(graph: Graph, scores: str, present: list[int], outputs: int, task: str) -> str:
+    """Scores with a zero column for each class that this fold's training rows lacked."""
+    if task == "regression" or len(present) == outputs:
+        return scores
+    zero = graph.add("Mul", graph.add("Gather", scores, graph.constant([0], np.int64), axis=1), graph.constant([[0.0]]))
+    places = [present.index(each) if each in present else len(present) for each in range(outputs)]
+    both = graph.add("Concat", scores, zero, axis=1)
+    return graph.add("Gather", both, graph.constant(places, np.int64), axis=1)
+
+
+def spread_array(scores_NK: np.ndarray, present: list[int], outputs: int, task: str) -> np.ndarray:
+    """Twin of `spread`."""
+    if task == "regression" or len(present) == outputs:
+        return scores_NK
+    wide_NK = np.zeros((len(scores_NK), outputs))
+    wide_NK[:, present] = scores_NK
+    return wide_NK
+
+
+def check_graph(model: bytes, x_NF: np.ndarray, scores_NK: np.ndarray, *, most_rows: int = CHECKED_ROWS) -> float:
+    """Compare the graph with the model on held-out rows; the graph's seconds a row. Errors: ArithmeticError."""
+    x_NF, scores_NK = x_NF[:most_rows], scores_NK[:most_rows]
+    if not len(x_NF):
+        return 0.0
+    session = models.open_session(model)
+    given = x_NF if len(x_NF) > 1 else np.repeat(x_NF, 2, axis=0)
+    began = time.perf_counter()
+    answers = session.run(None, {"x": given})[0][: len(x_NF)]
+    seconds = time.perf_counter() - began
+    worst = float(np.abs(answers - scores_NK).max())
+    if not worst <= TOLERANCE:
+        raise ArithmeticError(f"the graph differs from the model by {worst:.2e}")
+    return seconds / len(x_NF)
