@@ -246,6 +246,7 @@ def refine():
         filter_kept=True,
         filter_why="log_loss 0.2991 with it, 0.2990 without",
         features=104,
+        flags=98,
         rows=39074,
     )
     return records.Refinement(**common("refine", 4.9, 640_000_000), facts=facts)
