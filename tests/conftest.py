@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from forgeline import cli
+from forgeline.engine.workers import Workers
+from forgeline.workspace import PRELOAD
 
 RUN = ["run", "rows.csv", "--target", "label", "--work", "3", "--set", 'train.families=["linear"]']
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forkserver():
+    """The one forkserver of this process, with what a run preloads: who starts it first decides for all."""
+    Workers(1, 2**30, PRELOAD).start()
 
 
 @pytest.fixture(scope="session")

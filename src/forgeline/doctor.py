@@ -72,7 +72,8 @@ def disk(store: Store) -> dict[str, Any]:
 def worker() -> dict[str, Any]:
     """Whether a worker starts and answers."""
     from forgeline.engine.workers import Job, Workers
+    from forgeline.workspace import PRELOAD
 
-    workers = Workers(1, LEAST_MEMORY_BYTES)
+    workers = Workers(1, LEAST_MEMORY_BYTES, PRELOAD)
     outcome = next(iter(workers.run([Job("hello", "platform:python_version", {})], lambda: 30.0)))
     return check("worker", not outcome.lost, outcome.lost or f"answered in {outcome.seconds:.2f} s")

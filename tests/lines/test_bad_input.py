@@ -527,6 +527,7 @@ def interrupted(folder: Path, arguments: list[str], sign: str) -> tuple[str, str
     return out, err
 
 
+@pytest.mark.slow
 def test_ctrl_c_amid_training_kills_the_workers_and_names_the_command_that_goes_on(prepare):
     folder = prepare()
     families = """--set 'train.families=["extra_trees", "linear"]'"""

@@ -445,6 +445,7 @@ def test_too_little_memory_ends_with_what_to_do(line, table):
 # ---------------------------------------------------------------- gates
 
 
+@pytest.mark.slow
 def test_gates_on_numbers(line, table, tmp_path):
     frame = table("hired", 160)
     given = {"work": 1, "families": 1, "store": tmp_path}
@@ -485,6 +486,7 @@ def digests(run):
     return {record.stage: record.digest for record in run.records}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_more_workers_change_no_digest(line, table, runs, workers):
     frame = table("hired")
@@ -493,6 +495,7 @@ def test_more_workers_change_no_digest(line, table, runs, workers):
     assert digests(again) == digests(runs["hired"])
 
 
+@pytest.mark.slow
 def test_verify_makes_everything_again(runs):
     run = runs["hired"]
     store = Store(run.folder.parent.parent)
@@ -634,6 +637,7 @@ def test_assess_answers_even_when_it_blocks(leaky, tmp_path):
     assert found.findings[0].code == "leak.target_copy"
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_mirrored(tmp_path, table):
     run = fl.run(
         table("hired", 160),

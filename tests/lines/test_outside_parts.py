@@ -104,6 +104,7 @@ def forgeline(folder: Path, site: Path, *arguments: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_check_a_family_and_a_metric_of_another_distribution(outside, tmp_path):
     generator = np.random.default_rng(0)
     x = generator.normal(size=200)

@@ -396,3 +396,10 @@ def test_no_git(tmp_path, monkeypatch):
 
 def test_packages():
     assert machine.packages()["polars"] == pl.__version__
+
+
+def test_text_labels_of_a_typed_source_stay_text(tmp_path):
+    frame = pl.DataFrame({"x": [1, 2, 3, 4], "y": ["01", "1", "01", "1"]})
+    frame.write_parquet(tmp_path / "typed.parquet")
+    made = snapshot(spec.Snapshot(source="typed.parquet", target="y"), spec.Split(), Work(tmp_path))
+    assert made.facts.classes == ["01", "1"]

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+from forgeline.engine.arrays import token
 from forgeline.errors import BadInput
 
 Kind = Literal["number", "category", "date", "boolean"]
@@ -208,8 +209,12 @@ def as_number(cells: pl.Series) -> pl.Series:
 
 
 def as_category(cells: pl.Series) -> pl.Series:
-    """String; true and false stay Boolean."""
-    return cells if cells.dtype == pl.Boolean else cells.cast(pl.String)
+    """String, by the token rule (5.0 is `5`); true and false stay Boolean."""
+    if not cells.dtype.is_float():
+        return cells if cells.dtype == pl.Boolean else cells.cast(pl.String)
+    distinct = cells.drop_nulls().unique()
+    texts = pl.Series([token(value) for value in distinct.to_list()], dtype=pl.String)
+    return cells.replace_strict(distinct, texts, default=None, return_dtype=pl.String)
 
 
 def as_boolean(cells: pl.Series) -> pl.Series:

@@ -114,10 +114,18 @@ def read(ask: spec.Snapshot, work: Workspace) -> Table:
         found = tables.read(tables.find(named(ask.source), work.base), ask.missing, kinds)
         raw, sources = found.frame, as_records(found)
     check_names(ask, raw.columns)
+    if has_text_labels(raw, ask.target, sources):
+        kinds = {ask.target: "category", **kinds}
     frame, facts = tables.settle(raw.drop(ask.drop), kinds, ask.missing)
     if ask.target:
         frame, facts = with_finite_target(frame, facts, ask.target)
     return Table(frame, facts, sources)
+
+
+def has_text_labels(raw: pl.DataFrame, target: str, sources: list[records.Source]) -> bool:
+    """Whether the target is text in a source that has types: then `"1"` is a label, and no number."""
+    typed = all(source.format != "delimited text" for source in sources)
+    return bool(target) and typed and raw[target].dtype == pl.String
 
 
 def with_finite_target(frame: pl.DataFrame, facts: list[Fact], target: str) -> tuple[pl.DataFrame, list[Fact]]:
