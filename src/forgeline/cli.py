@@ -198,12 +198,9 @@ def verb_verify(asked: argparse.Namespace) -> int:
 
     place = store()
     result = session.verify(place.find(asked.run), store=place, quiet=asked.json)
-    if asked.json:
-        emit(result)
-    for stage, equal in {}.items() if asked.json else result["stages"].items():
-        print(f"{stage:<10} {'equal' if equal else 'DIFFERS'}")
-    if not asked.json:
-        print(f"{'release':<10} digest {result['release']['made_again']}")
+    lines = [f"{stage:<10} {'equal' if equal else 'DIFFERS'}" for stage, equal in result["stages"].items()]
+    lines.append(f"{'release':<10} digest {result['release']['made_again']}")
+    emit(result) if asked.json else print("\n".join(lines))
     return 0 if result["equal"] else 1
 
 

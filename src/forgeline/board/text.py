@@ -43,9 +43,11 @@ def run_lines(run: dict[str, Any]) -> list[str]:
             *(f"  {line}" for line in columns(rows, ["", "value", "interval", "linear", "majority"], blank="")),
         ]
     shown = [
-        name for name in ("test.reads", "size.bytes", "latency.p50", "time.total", "cost.total") if name in numbers
+        name
+        for name in ("findings.warn", "test.reads", "size.bytes", "latency.p50", "time.total", "cost.total")
+        if name in numbers
     ]
-    lines += ["", *(f"  {name:<12} {number(numbers[name])}" for name in shown)] if shown else []
+    lines += ["", *(f"  {name:<13} {number(numbers[name])}" for name in shown)] if shown else []
     lines += ["", f"  report   {near(run['folder'])}/report.html"]
     if run["release"]:
         lines += [f"  release  {near(run['release'])}", f"  digest   {run['digest']}"]

@@ -14,7 +14,6 @@ import numpy as np
 from forgeline import __version__, card, models, records, spec
 from forgeline.engine import sketches
 from forgeline.engine.store import flush_folder, write_atomic
-from forgeline.records import Number
 
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
@@ -56,7 +55,6 @@ def release(
     decided = {file: sums[file] for file in DIGESTED}
     return records.Release(
         facts=records.ReleaseFacts(name=name, digest=digest, files=decided, licence=licence),
-        numbers={"release.bytes": Number(value=sum(map(len, files.values())), unit="bytes", measured=True)},
     )
 
 
