@@ -86,7 +86,7 @@ def remedy(run: Run) -> str:
     lines = [
         f"To apply the fix ({each.fix.do} {', '.join(each.fix.columns)}): the same command with --apply {each.code}"
         for each in blocking
-        if each.fix
+        if each.fix and each.fix.by_line
     ]
     lines += [f'To sign for it: [[assess.accept]] code = "{each.code}", by, reason' for each in blocking[:1]]
     return "\n".join(dict.fromkeys(lines))

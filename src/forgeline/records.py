@@ -77,6 +77,11 @@ class Fix(Shape, frozen=True):
         """Whether it is applied by default: it loses no row and no column."""
         return self.do in ("cast", "map", "missing")
 
+    @property
+    def by_line(self) -> bool:
+        """Whether refine can apply it; the others are for a person."""
+        return self.safe or self.do in ("drop", "drop_rows")
+
 
 class Finding(Shape, frozen=True):
     """One thing found in data or model: code, severity, where, numbers, what to do about it."""

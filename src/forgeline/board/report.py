@@ -176,6 +176,8 @@ def fix_state(run: Run, finding: Finding, fix: Fix) -> str:
         return "applied, as asked"
     if fix.safe and finding.severity != "block" and "safe" in run.spec.refine.apply:
         return "applied by default: it loses no row and no column"
+    if not fix.by_line:
+        return "not applied: this is for a person to do"
     return f"not applied; to apply it: --apply {finding.code}"
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 FOLDS = ((100_000, 5), (400_000, 3))
 """Folds up to this many training rows; 2 beyond."""
-REFINED = ("drop", "cast", "map", "missing", "drop_rows")
-"""What this stage can do; other fixes belong to a person or to a later stage."""
 
 
 @dataclass
@@ -104,7 +102,7 @@ def apply_fixes(sheet: Sheet, ask: spec.Refine, assessment: records.Assessment, 
         if fix is None:
             continue
         by_name = finding.code in named
-        if by_name and fix.do not in REFINED:
+        if by_name and not fix.by_line:
             raise BadInput(
                 f"the fix of {finding.code} ({fix.do}) is not one that refine can apply",
                 where="[refine] apply",
