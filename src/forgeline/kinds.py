@@ -64,7 +64,11 @@ class Check(Protocol):
 
 
 class Metric(Protocol):
-    """Scores predictions against the truth."""
+    """Scores predictions against the truth.
+
+    A module may set `of_answers = True` when it scores classes, not probabilities: evaluate then gives it the
+    answers at the spec's threshold, each with probability 1.
+    """
 
     tasks: ClassVar[tuple[Task, ...]]
     higher_is_better: ClassVar[bool]
@@ -95,7 +99,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Space:
-    """What may vary, as a list of settings; the first is the default."""
+    """What may vary, as a list of settings; the first is the default. Empty: it cannot learn this task."""
 
     points: tuple[Setting, ...]
 

@@ -22,8 +22,15 @@ from forgeline.workspace import Workspace
 BUILT_IN = Gate("findings.blocking", "value", "==", 0.0)
 """Stands after assess in every line."""
 
-PARTS_OF = {"assess": "checks", "plan": "families", "train": "families", "evaluate": "metrics"}
-"""Kind of parts whose code a stage's record depends on."""
+PARTS_OF = {
+    "assess": ("checks",),
+    "refine": ("families",),
+    "plan": ("families", "metrics"),
+    "train": ("families", "metrics"),
+    "compress": ("metrics",),
+    "evaluate": ("metrics",),
+}
+"""Kinds of parts whose code a stage's record depends on."""
 
 
 class GateBlocks(Stop):
@@ -70,7 +77,7 @@ class Runner:
         return Made(
             inputs=inputs,
             ask=without_workers(ask),
-            parts=part_digests(PARTS_OF.get(stage, "")),
+            parts=part_digests(*PARTS_OF.get(stage, ())),
             forgeline=__version__,
             seed=self.ask.seed,
         )
@@ -105,7 +112,8 @@ class Runner:
             if each.get("stage") == record.stage and each not in self.work.log.lines:
                 self.work.log.append({**each, "elapsed": 0.0})
         self.work.say(f"{record.stage}: taken over from run {other.name}")
-        return self.publish(msgspec.structs.replace(record, run=self.work.run, gates=[]))
+        record = msgspec.structs.replace(record, run=self.work.run, gates=[])
+        return self.publish(self.with_totals(record) if record.stage == "evaluate" else record)  # at this run's prices
 
     def whole(self, record: Record, artefacts: Artefacts) -> bool:
         """Whether everything the record speaks of is still there and unchanged. Errors: BadInput."""
@@ -199,9 +207,9 @@ def without_workers(ask: dict[str, Any]) -> dict[str, Any]:
     return ask | {"budget": kept}
 
 
-def part_digests(kind: str) -> dict[str, str]:
-    """Digest of the code of every part of a kind."""
-    return {f"{kind}.{entry.name}": catalog.source_digest(entry) for entry in catalog.parts(kind)} if kind else {}
+def part_digests(*kinds: str) -> dict[str, str]:
+    """Digest of the code of every part of some kinds."""
+    return {f"{kind}.{entry.name}": catalog.source_digest(entry) for kind in kinds for entry in catalog.parts(kind)}
 
 
 def refs(record: Any) -> list[Ref]:

@@ -58,11 +58,13 @@ class Bench:
         """Finished units in work order; what the work log has is not redone.
 
         Under a work budget all of the order is done. Under a time budget as much as `remaining` allows, and the
-        log's `close` line says how much that was, which a replay follows. `told` hears of every finished unit.
+        log's `close` line says how much that was, and what was lost, which a replay follows. `told` hears of every
+        finished unit.
         """
         closed = self.work.decided("close", stage="train", phase=phase)
         if closed:
             order = [(name, fold) for name, fold in closed["units"]]
+            self.lost |= closed.get("lost", {})
         done = finished_units(self.work)
         missing = [key for key in order if key not in done]
         with self.work.progress(phase, len(order)) as bar:
@@ -74,7 +76,8 @@ class Bench:
                 told(done)
         finished = {key: done[key] for key in order if key in done}
         if not self.work.log.find("close", stage="train", phase=phase):
-            self.work.note("close", stage="train", phase=phase, units=[list(key) for key in finished])
+            units = [list(key) for key in finished]
+            self.work.note("close", stage="train", phase=phase, units=units, lost=self.lost)
         return finished
 
     def run(self, order: Sequence[Key], remaining: Callable[[], float]) -> Iterator[tuple[Key, Unit]]:

@@ -44,7 +44,7 @@ from forgeline.records import Cost
 
 
 def space(shape):
-    return Space(({"prior": 1.0},))
+    return Space(({"prior": 1.0},) if shape.task != "regression" else ())
 
 
 def cost(shape, setting):
@@ -60,12 +60,12 @@ class Shares:
         self.shape, self.prior = shape, prior
 
     def fit(self, rows):
-        counts = np.bincount(rows.y_N, minlength=self.shape.outputs) + self.prior
-        self.shares = (counts / counts.sum()).astype(np.float32)
+        counts = np.bincount(rows.y_N, weights=rows.weight_N, minlength=self.shape.outputs) + self.prior
+        self.shares = counts / counts.sum()
         return self
 
     def predict(self, x_NF):
-        return np.tile(self.shares.astype(np.float64), (len(x_NF), 1))
+        return np.tile(self.shares, (len(x_NF), 1))
 
     def graph(self, graph, x):
         nothing = graph.constant(np.zeros((self.shape.features, self.shape.outputs)))

@@ -40,6 +40,16 @@ def test_of_many_classes_the_likeliest_is_answered():
     assert exam([[0.2, 0.5, 0.3], [0.4, 0.3, 0.3]], [0, 0]).answers().tolist() == [1, 0]
 
 
+def test_metrics_of_answers_follow_the_threshold():
+    given = exam(binary([0.2, 0.35, 0.6, 0.9]), [0, 1, 1, 1], threshold=0.3)
+    assert evaluate.scores(given, ["accuracy"], Seed(0))["test.accuracy"].value == 1.0
+    beside = {"full": binary([0.4, 0.35, 0.6, 0.9])}
+    found = evaluate.baselines(given, beside, ["accuracy", "roc_auc"], "accuracy", Seed(0))
+    assert found["test.full.accuracy"].value == 0.75
+    assert found["test.lead.full.accuracy"].value == 0.25
+    assert found["test.full.roc_auc"].value == pytest.approx(2 / 3)
+
+
 # ---------------------------------------------------------------- baselines
 
 

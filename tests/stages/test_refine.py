@@ -179,6 +179,16 @@ def test_too_little_to_learn_from_is_refused(y_N):
         folds_of(pl.DataFrame({"x": y_N}), y_N.astype(int), ["x"], snapshot("binary"), assessment())
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [({"group": "x"}, "one x"), ({"time": "x"}, "one moment of x"), ({}, "are equal")],
+)
+def test_rows_that_cannot_be_parted_are_refused(facts, says):
+    frame, y_N = pl.DataFrame({"x": [7] * 50}), np.arange(50) % 2
+    with pytest.raises(BadInput, match=says):
+        folds_of(frame, y_N, ["x"], snapshot("binary"), assessment(**facts))
+
+
 # ---------------------------------------------------------------- what is left out
 
 

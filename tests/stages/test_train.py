@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from forgeline import records, spec, units
+from forgeline.engine.clock import Clock
 from forgeline.engine.graph import Graph
-from forgeline.engine.store import Artefacts
+from forgeline.engine.seeds import Seed
+from forgeline.engine.store import Artefacts, Store, WorkLog
+from forgeline.engine.workers import Workers
 from forgeline.models import open_session
 from forgeline.records import Ref, Unit
 from forgeline.stages import train
+from forgeline.workspace import Workspace
 
 DRAW = np.random.default_rng(2)
 
@@ -130,6 +134,19 @@ def test_a_replay_trains_on_the_same_share_of_rows():
     line = {"do": "unit", "unit": {"candidate": "a", "fold": 1, "share": 0.25}}
     work = SimpleNamespace(replay=[{"do": "open"}, line])
     assert [units.share_of("a", fold, work) for fold in (0, 1)] == [1.0, 0.25]
+
+
+def test_a_replay_is_told_what_was_lost(tmp_path):
+    log = WorkLog(tmp_path / "work.log")
+    log.append({"do": "close", "stage": "train", "phase": "train", "units": [], "lost": {"a fold 1": "memory"}})
+    work = Workspace(
+        tmp_path, Store(tmp_path), tmp_path, Clock(None), Seed(0), Workers(1, 2**30), WorkLog(tmp_path / "again"),
+        replay=log.lines, quiet=True,
+    )  # fmt: skip
+    bench = units.Bench(None, a_plan("a"), None, work)
+    assert bench.fit([("a", 0), ("a", 1)], "train", lambda: 1.0, lambda done: None) == {}
+    assert bench.lost == {"a fold 1": "memory"}
+    assert work.log.find("close")["lost"] == bench.lost
 
 
 # ---------------------------------------------------------------- when nothing is finished

@@ -137,6 +137,6 @@ def main_stratum(position_N: np.ndarray, stratum_N: np.ndarray) -> np.ndarray:
 
 
 def blocks(time_N: np.ndarray, count: int) -> np.ndarray:
-    """Contiguous folds in time, the oldest first, uint8 [N]; rows of one moment share a fold."""
+    """Contiguous folds in time, the oldest first, uint8 [N]; rows of one moment share a fold, and none is empty."""
     before_N = np.searchsorted(np.sort(time_N), time_N, side="left")
-    return (before_N * count // len(time_N)).astype(np.uint8)
+    return np.unique(before_N * count // len(time_N), return_inverse=True)[1].astype(np.uint8)

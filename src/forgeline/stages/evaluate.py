@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,6 +41,12 @@ class Exam:
         if self.p_NK.shape[1] == 2:
             return (self.p_NK[:, 1] >= self.threshold).astype(np.int64)
         return np.asarray(self.p_NK.argmax(axis=1))
+
+    def shown(self, metric: Any, p_NK: np.ndarray) -> np.ndarray:
+        """What a metric is given: probabilities; one of two classes' answers, those at the threshold."""
+        if p_NK.shape[1] != 2 or not getattr(metric, "of_answers", False):
+            return p_NK
+        return np.eye(2)[(p_NK[:, 1] >= self.threshold).astype(np.int64)]
 
 
 def evaluate(
@@ -199,9 +205,10 @@ def scores(exam: Exam, names: Sequence[str], seed: Seed) -> dict[str, Number]:
     found = {}
     for name in names:
         metric = catalog.load("metrics", name)
-        value = float(metric.score(exam.y_N, exam.p_NK, exam.weight_N))
+        p_NK = exam.shown(metric, exam.p_NK)
+        value = float(metric.score(exam.y_N, p_NK, exam.weight_N))
         own = seed.child(exam.name, name)
-        interval = stats.bootstrap(metric.score, exam.y_N, exam.p_NK, exam.weight_N, own)
+        interval = stats.bootstrap(metric.score, exam.y_N, p_NK, exam.weight_N, own)
         found[f"{exam.name}.{name}"] = scored(value, interval, len(exam.y_N))
     return found
 
@@ -217,7 +224,8 @@ def baselines(
             found |= {f"{exam.name}.{other}.{name}": Number(value=None, why=why) for name in names}
             continue
         for name in names:
-            value = float(catalog.load("metrics", name).score(exam.y_N, beside[other], exam.weight_N))
+            metric = catalog.load("metrics", name)
+            value = float(metric.score(exam.y_N, exam.shown(metric, beside[other]), exam.weight_N))
             found[f"{exam.name}.{other}.{name}"] = scored(value, None, len(exam.y_N))
         lead = f"{exam.name}.lead.{other.removeprefix('baseline.')}.{metric_name}"
         found[lead] = lead_over(exam, beside[other], metric_name, seed.child(exam.name, other))
@@ -227,7 +235,8 @@ def baselines(
 def lead_over(exam: Exam, other_NK: np.ndarray, name: str, seed: Seed) -> Number:
     """How much better than another model on the same rows; positive is better, whatever the metric's direction."""
     metric = catalog.load("metrics", name)
-    lead, low, high = stats.paired_difference(metric.score, exam.y_N, exam.p_NK, other_NK, exam.weight_N, seed)
+    p_NK, other_NK = exam.shown(metric, exam.p_NK), exam.shown(metric, other_NK)
+    lead, low, high = stats.paired_difference(metric.score, exam.y_N, p_NK, other_NK, exam.weight_N, seed)
     if metric.higher_is_better:
         return scored(lead, (low, high), len(exam.y_N))
     return scored(-lead, (-high, -low), len(exam.y_N))
@@ -240,7 +249,9 @@ def overfit(name: str, cv: Exam, seen_NK: np.ndarray | None, data: models.Data) 
     picked = overfit_rows(data)
     metric = catalog.load("metrics", name)
     sign = 1.0 if metric.higher_is_better else -1.0
-    inside, outside = (models.score(metric, p_NK, data, picked) for p_NK in (seen_NK, cv.p_NK[picked]))
+    inside, outside = (
+        models.score(metric, cv.shown(metric, p_NK), data, picked) for p_NK in (seen_NK, cv.p_NK[picked])
+    )
     return {
         f"seen.{name}": scored(inside, None, len(picked)),
         f"gap.{name}": scored(sign * (inside - outside), None, len(picked)),

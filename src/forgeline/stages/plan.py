@@ -89,12 +89,18 @@ def candidates(train: spec.Train, shape: kinds.Shape, work: Workspace) -> list[C
 
 
 def points_of(name: str, options: dict[str, Any], shape: kinds.Shape) -> list[Candidate]:
-    """A family's settings with their prices: those of its own space, or the one that was asked for."""
+    """A family's settings with their prices: those of its own space, or the one that was asked for.
+
+    None when its space is empty: it cannot learn this task.
+    """
     module = catalog.load("families", name)
-    default = module.space(shape).points[0]
+    space = list(module.space(shape).points)
+    if not space:
+        return []
+    default = space[0]
     part = {"use": name, **options}
     given = {key: catalog.option(part, key, default, "[train] families") for key in options}
-    points = [default | given] if given else list(module.space(shape).points)
+    points = [default | given] if given else space
     return [
         Candidate(
             name=f"{name}-{place + 1}",

@@ -188,7 +188,7 @@ def folds_of(
     snapshot: records.Snapshot,
     assessment: records.Assessment,
 ) -> np.ndarray:
-    """uint8 fold of each row: by time, by group, else stratified with equal rows together.
+    """uint8 fold of each row, two folds or more: by time, by group, else stratified with equal rows together.
 
     Errors: BadInput when there are too few rows to learn from.
     """
@@ -202,14 +202,26 @@ def folds_of(
             remedy="Add rows, or lower [split] share.",
         )
     if facts.time:
-        return split.blocks(frame[facts.time].to_physical().fill_null(0).to_numpy(), count)
+        fold_N = split.blocks(frame[facts.time].to_physical().fill_null(0).to_numpy(), count)
+        return several(fold_N, f"share one moment of {facts.time}")
     keys = split.unit_keys(frame, columns, facts.group)
     strata = (
         y_N
         if snapshot.facts.task != "regression"
         else np.searchsorted(np.quantile(y_N, np.linspace(0, 1, 11)[1:-1]), y_N)
     )
-    return split.folds(keys, strata, count)
+    return several(split.folds(keys, strata, count), f"share one {facts.group}" if facts.group else "are equal")
+
+
+def several(fold_N: np.ndarray, alike: str) -> np.ndarray:
+    """The folds, when there are at least two to learn from each other. Errors: BadInput saying what the rows share."""
+    if fold_N.max() == 0:
+        raise BadInput(
+            f"all training rows {alike}, so no part of them can judge a model of the rest",
+            where="[split]",
+            remedy="Add rows or columns that differ, or split by another column.",
+        )
+    return fold_N
 
 
 # ---------------------------------------------------------------- recipes and the filter
@@ -326,15 +338,19 @@ def quick_loss(
     arrays, fitted = tables.load(files), encode.decode(recipe)
     y_N = np.load(files["target.npy"])
     outputs = 1 if task == "regression" else int(y_N.max()) + 1
+    weight_N = np.load(files["weight.npy"]) if "weight.npy" in files else None
+    train_weight, held_weight = (None if weight_N is None else weight_N[rows] for rows in (train_N, held_N))
     if task == "regression":
         y_N = (y_N - y_N[train_N].mean()) / (y_N[train_N].std() or 1.0)
     x_NF = encode.transform(fitted, arrays, train_N)
     shape = kinds.Shape(len(train_N), x_NF.shape[1], task, outputs)
     model = catalog.load("families", "lightgbm").build(shape, QUICK, seed)
-    p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], None, shape)).predict(encode.transform(fitted, arrays, held_N))
+    p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], train_weight, shape)).predict(
+        encode.transform(fitted, arrays, held_N)
+    )
     if task == "regression":
-        return float(np.mean((p_NK[:, 0] - y_N[held_N]) ** 2))
-    return ensemble.log_loss(p_NK, y_N[held_N])
+        return float(np.average((p_NK[:, 0] - y_N[held_N]) ** 2, weights=held_weight))
+    return ensemble.log_loss(p_NK, y_N[held_N], held_weight)
 
 
 # ---------------------------------------------------------------- the record

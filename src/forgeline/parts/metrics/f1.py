@@ -6,6 +6,7 @@ from forgeline.engine.stats import confusion
 
 tasks = ("binary", "multiclass")
 higher_is_better = True
+of_answers = True
 
 
 def score(y_N: np.ndarray, p_NK: np.ndarray, weight_N: np.ndarray | None = None) -> float:
