@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -30,12 +28,6 @@ def test_arrays_come_back_as_they_were(work):
         back = work.array(ref)
         assert back.dtype == array.dtype
         assert np.array_equal(back, array, equal_nan=array.dtype == float)
-
-
-def test_plain_data_is_kept_as_canonical_json(work):
-    one, two = work.put_json({"b": 1, "a": [None]}, "x"), work.put_json({"a": [None], "b": 1}, "y")
-    assert one.digest == two.digest
-    assert json.loads(work.get(one)) == {"a": [None], "b": 1}
 
 
 def test_a_changed_artefact_is_refused(work):

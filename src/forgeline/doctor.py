@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from importlib import metadata
@@ -9,20 +10,6 @@ from typing import Any
 
 from forgeline.engine.store import Store
 
-NEEDED = (
-    "fsspec",
-    "Jinja2",
-    "lightgbm",
-    "msgspec",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "polars",
-    "psutil",
-    "scikit-learn",
-    "scipy",
-    "uvicorn",
-)
 LEAST_DISK_BYTES = 10**9
 LEAST_MEMORY_BYTES = 10**9
 
@@ -43,10 +30,16 @@ def python() -> dict[str, Any]:
     return check("python", sys.version_info >= (3, 11), sys.version.split()[0])
 
 
+def needed() -> list[str]:
+    """Names of the runtime dependencies, as the installed package declares them."""
+    declared = [each for each in metadata.requires("forgeline") or [] if "extra ==" not in each]
+    return sorted(re.split(r"[^\w.-]", each, maxsplit=1)[0] for each in declared)
+
+
 def packages() -> list[dict[str, Any]]:
     """Each runtime dependency."""
     found = []
-    for name in NEEDED:
+    for name in needed():
         try:
             found.append(check(name, True, metadata.version(name)))
         except metadata.PackageNotFoundError:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from forgeline import records
 from forgeline.engine.store import write_atomic
+from forgeline.stages.plan import DEFAULT_METRIC
 
 if TYPE_CHECKING:
     from forgeline.session import Run
 
-DEFAULT_METRIC = {"regression": "rmse"}
 NAMED = "fixes of blocking findings must be named; look before you keep this"
 SAFE = "cast, map and missing; nothing is dropped"
 GUESSED_PROTECTED = {"sex", "gender", "race", "ethnicity", "religion", "disability", "nationality"}
@@ -67,7 +67,7 @@ def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) 
         f"apply = {apply}  # {NAMED if codes else SAFE}",
         "",
         "[plan]",
-        f'metric = "{DEFAULT_METRIC.get(str(facts.task), "log_loss")}"  # what models are selected by',
+        f'metric = "{DEFAULT_METRIC[str(facts.task)]}"  # what models are selected by',
         "",
         "[budget]",
         'work = 100  # about a minute on two cores; or time = "60s"',

@@ -8,8 +8,6 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -261,17 +259,17 @@ def drive(
     opened = log.find("open") or {}
     if replay is None:
         OPENED.append(Run(folder))
-    with workspace(folder, ask, store, log, started, quiet=quiet, replay=replay) as work:
-        try:
-            line(ask, Runner(ask, work, until=opened.get("until", "release"), reuse=replay is None))
-        except Until:
-            pass
-        except GateBlocks:
-            if replay is None:
-                raise
-        finally:
-            if replay is None and runner.read_all(folder):
-                close(folder, opened.get("mirror", ""))
+    work = workspace(folder, ask, store, log, started, quiet=quiet, replay=replay)
+    try:
+        line(ask, Runner(ask, work, until=opened.get("until", "release"), reuse=replay is None))
+    except Until:
+        pass
+    except GateBlocks:
+        if replay is None:
+            raise
+    finally:
+        if replay is None and runner.read_all(folder):
+            close(folder, opened.get("mirror", ""))
     return Run(folder)
 
 
@@ -286,7 +284,6 @@ def close(folder: Path, mirror: str) -> None:
         copy(folder, mirror)
 
 
-@contextmanager
 def workspace(
     folder: Path,
     ask: Spec,
@@ -296,7 +293,7 @@ def workspace(
     *,
     quiet: bool,
     replay: list[dict[str, Any]] | None,
-) -> Iterator[Workspace]:
+) -> Workspace:
     """The machinery of one run, with workers being warmed up."""
     opened = log.find("open") or {}
     count = ask.budget.workers or os.cpu_count() or 1
@@ -307,7 +304,7 @@ def workspace(
     work = Workspace(folder, store, base, clock, Seed(ask.seed), workers, log, replay or [], quiet)
     work.mirror, work.predict = opened.get("mirror", ""), opened.get("predict", False)
     workers.start()
-    yield work
+    return work
 
 
 def check_until(until: str) -> None:

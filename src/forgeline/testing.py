@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forgeline import models
 from forgeline.kinds import Setting, Shape, Task, TrainRows, View
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def check_fit(family: Any, rows: TrainRows, setting: Setting, held_NF: np.ndarra
     weighted = fit_family(family, replace(rows, weight_N=weight_N), setting)
     assert weighted[1] != fitted[1], f"{says}: weights change nothing"
     for predict, model in (fitted, weighted):
-        session = open_session(model)
+        session = models.open_session(model)
         whole_NK = answers(session, held_NF)
         check_predictions(predict(held_NF), whole_NK, rows.shape, says)
         for batch in BATCHES:
@@ -93,15 +94,6 @@ def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable
     scores = fitted.graph(graph, graph.input("x", "float", rows.shape.features))
     graph.output(scores, "y", "float", rows.shape.outputs)
     return fitted.predict, graph.model()
-
-
-def open_session(model: bytes) -> Any:
-    """An onnxruntime session with one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def answers(session: Any, x_NF: np.ndarray, batch: int | None = None) -> np.ndarray:

@@ -95,10 +95,6 @@ class Workspace:
 
         return np.asarray(np.load(io.BytesIO(self.get(ref)), allow_pickle=False))
 
-    def put_json(self, value: Any, name: str) -> Ref:
-        """Store plain data as canonical JSON."""
-        return self.put(msgspec.json.encode(value, order="sorted"), name)
-
     def frame(self, digest: str) -> pl.DataFrame:
         """The rows of a snapshot, checked against its digest once in this process."""
         if digest not in self.frames:

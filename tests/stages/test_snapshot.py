@@ -1,6 +1,5 @@
 import gzip
 import json
-import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -359,10 +358,6 @@ def test_source_digests_follow_the_bytes(tmp_path):
     assert source_digests(spec.Snapshot(source="snapshot:abc"), spec.Split(), work) == {"source": "abc"}
 
 
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-
-
-@needs_git
 def test_code_version(tmp_path):
     def git(*arguments):
         name = ["-c", "user.name=t", "-c", "user.email=t@t"]
@@ -381,7 +376,6 @@ def test_code_version(tmp_path):
     assert b"-one\n+two\n" in dirty.diff
 
 
-@needs_git
 def test_no_repository(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     code = machine.code(tmp_path)

@@ -95,13 +95,13 @@ def frontier(training: records.Training, plan: records.Plan, data: models.Data, 
     while len(options[-1].members) > 1:
         members = options[-1].members
         without = [option([m for m in members if m is not gone], base)[0] for gone in members]
-        options.append(min(without, key=lambda each: price(members_before=options[-1], after=each)))
+        options.append(min(without, key=lambda each: price(options[-1], each)))
     return options
 
 
-def price(members_before: Option, after: Option) -> tuple[float, int]:
+def price(before: Option, after: Option) -> tuple[float, int]:
     """Score lost for each share of bytes and operations saved; what gains score comes first."""
-    share = saved(members_before, after)
+    share = saved(before, after)
     return (after.loss / share if after.loss > 0 else after.loss * share), after.size_bytes
 
 

@@ -59,9 +59,7 @@ def evaluate(
     compression: records.Compression,
     work: Workspace,
 ) -> records.Evaluation:
-    """Cross-validation and, once, the sealed test, on the ONNX bytes that ship. Errors: BadInput for unknown suites."""
-    if ask.suites:
-        catalog.load("suites", str(ask.suites[0].get("use", "")))
+    """Cross-validation and, once, the sealed test, on the ONNX bytes that ship."""
     data = models.data_of(snapshot, refinement, work)
     seed = work.seed.child("evaluate")
     names = [name for name in catalog.names("metrics") if data.task in catalog.load("metrics", name).tasks]
