@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from forgeline.engine.cells import Cells
     from forgeline.engine.graph import Graph
+    from forgeline.engine.ledger import Ledger
+    from forgeline.engine.probe import Probe
     from forgeline.engine.seeds import Seed
+    from forgeline.engine.structure import Structure
     from forgeline.records import Column, Cost, Finding, Rows
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -50,10 +54,34 @@ class View:
     protected: Sequence[str]
     keep_rows: Callable[[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray], Rows]
     """Writes snapshot row numbers and their scores to a file of the run; the finding's `rows`."""
+    cells: Cells
+    """Distinct values, missing cells and numbers of `all`, worked out once for all checks."""
+    train_cells: Cells
+    """The same of `train`."""
+    probe: Probe | None = None
+    """Quick models over the training rows, fitted once for all checks; null without a target."""
+    group: str = ""
+    """Column whose values stay on one side of the split, declared or found."""
+    time: str = ""
+    """Date column that the split goes by, declared or found."""
+    structure: Structure | None = None
+    """Entities, time order and copies that were found, whether the split follows them or not."""
+    test: pl.DataFrame | None = None
+    """The features of the test file that the user brings, same columns; its labels are not looked at."""
+    ledger: Ledger | None = None
+    """Which rows each step of the user's own pipeline was fitted on."""
+    probabilities: np.ndarray | None = None
+    """Out-of-sample outputs of the user's own model for the training rows: [N, classes in order], or [N, 1]."""
+    found: Sequence[Finding] = ()
+    """What earlier rounds found."""
 
 
 class Check(Protocol):
-    """Finds one kind of defect. Yields findings, or nothing when the data is clean."""
+    """Finds one kind of defect. Yields findings, or nothing when the data is clean.
+
+    A module may set `round`: 0, the default, for facts that need no fit; 1 for what is fitted; 2 for what also
+    reads the findings of the rounds before, as `table.found`.
+    """
 
     def check(self, table: View, target: pl.Series | None, **options: Any) -> Iterator[Finding]:
         """`target` holds the training rows only, aligned with `table.train`; null without a target."""

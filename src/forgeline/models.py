@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -44,31 +44,52 @@ class Data:
     outputs: int
 
 
+class Aim(Protocol):
+    """What the target is taken for: a snapshot's facts, or what `engine.targets` found out."""
+
+    @property
+    def task(self) -> str | None:
+        """binary, multiclass or regression."""
+        ...
+
+    @property
+    def classes(self) -> list[Any]:
+        """Labels in their own type, sorted; empty for regression."""
+        ...
+
+    @property
+    def positive(self) -> Any:
+        """Binary tasks: the label whose probability is reported."""
+        ...
+
+
 def target_of(frame: pl.DataFrame, snapshot: records.Snapshot) -> np.ndarray:
     """int64 class index (binary: 1 is the positive class), or float64 value."""
+    return target_array(frame[snapshot.facts.target], snapshot.facts)
+
+
+def target_array(target: pl.Series, aim: Aim) -> np.ndarray:
+    """int64 class index (binary: 1 is the positive class), or float64 value, of a target without gaps."""
     import polars as pl
 
-    facts = snapshot.facts
-    if facts.task == "regression":
-        return np.asarray(frame[facts.target].cast(pl.Float64).to_numpy(), dtype=np.float64)
-    ordered = class_order(snapshot)
-    texts = [str(label).lower() if isinstance(label, bool) else str(label) for label in ordered]
-    series = frame[facts.target]
-    if series.dtype.is_float():
-        series = series.cast(pl.Int64)
+    if aim.task == "regression":
+        return np.asarray(target.cast(pl.Float64).to_numpy(), dtype=np.float64)
+    texts = [str(label).lower() if isinstance(label, bool) else str(label) for label in ordered(aim)]
+    series = target.cast(pl.Int64) if target.dtype.is_float() else target
     codes = series.cast(pl.String).replace_strict(texts, list(range(len(texts))), return_dtype=pl.Int64)
     return np.asarray(codes.to_numpy(), dtype=np.int64)
 
 
 def class_order(snapshot: records.Snapshot) -> list[str | bool | int | float]:
     """Labels in the order of the probabilities: binary [other, positive], else sorted."""
-    facts = snapshot.facts
-    if facts.task != "binary":
-        return list(facts.classes)
-    return [
-        *(label for label in facts.classes if label != facts.positive),
-        *(label for label in facts.classes if label == facts.positive),
-    ]
+    return ordered(snapshot.facts)
+
+
+def ordered(aim: Aim) -> list[Any]:
+    """Labels with the positive one last, where there is one."""
+    if aim.task != "binary":
+        return list(aim.classes)
+    return [*(each for each in aim.classes if each != aim.positive), aim.positive]
 
 
 def weights_of(frame: pl.DataFrame, snapshot: records.Snapshot) -> np.ndarray | None:

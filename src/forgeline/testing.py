@@ -127,18 +127,24 @@ def view(
     test: Sequence[int] = (),
     protected: Sequence[str] = (),
     positive: Any = None,
+    **more: Any,
 ) -> tuple[View, pl.Series | None]:
-    """What a check gets: the view of a frame, and its target's training rows. `test` are sealed row numbers."""
+    """What a check gets: the view of a frame, and its target's training rows. `test` are sealed row numbers.
+
+    `more` are further fields of the view, such as `found`.
+    """
     from forgeline.engine import columns, targets
-    from forgeline.records import Column, Rows
+    from forgeline.engine.cells import Cells
+    from forgeline.records import Column
 
     frame, facts = columns.settle(frame, {}, {})
     aim = targets.aim(frame[target], positive=positive) if target else None
     train_ids = np.setdiff1d(np.arange(frame.height), np.asarray(test, int))
     features = frame.drop(target) if target else frame
+    train, labels = features[train_ids], frame[target][train_ids] if target else None
     table = View(
         all=features,
-        train=features[train_ids],
+        train=train,
         train_ids=train_ids,
         columns={
             fact.name: Column(
@@ -152,9 +158,37 @@ def view(
         classes=aim.classes if aim else [],
         positive=aim.positive if aim else None,
         protected=protected,
-        keep_rows=lambda rows, scores: Rows(count=len(rows)),
+        keep_rows=Keeper(),
+        cells=Cells(features),
+        train_cells=Cells(train),
+        probe=probe_of(train, labels, aim),
+        **more,
     )
-    return table, frame[target][train_ids] if target else None
+    return table, labels
+
+
+class Keeper:
+    """Keeps the rows of findings in memory: `table.keep_rows.kept` holds (rows, scores) of each, in order."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def __call__(self, rows: Any, scores: Any) -> Any:
+        """Row numbers and their scores."""
+        from forgeline.records import Rows
+
+        self.kept.append((np.asarray(rows), np.asarray(scores)))
+        assert len(self.kept[-1][0]) == len(self.kept[-1][1]), "each row has a score"
+        return Rows(count=len(self.kept[-1][0]))
+
+
+def probe_of(train: pl.DataFrame, labels: pl.Series | None, aim: Any) -> Any:
+    """The quick models of a view, as assess makes them."""
+    from forgeline.engine.probe import Probe
+
+    if labels is None or aim is None:
+        return None
+    return Probe(train, models.target_array(labels, aim), aim.task, len(aim.classes) or 1)
 
 
 def odd_frame(rows: int = 120) -> pl.DataFrame:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from forgeline import records, spec
+from forgeline import models, records, spec
 from forgeline.engine import groups, profile, stats
 from forgeline.engine import split as sealing
+from forgeline.engine.cells import Cells
+from forgeline.engine.probe import Probe
 from forgeline.errors import BadInput
 from forgeline.kinds import View
 from forgeline.records import Finding, Histogram, Number, Rows, Table
@@ -35,6 +38,8 @@ MOST_HISTOGRAMS = 12
 DULL = ("quality.constant", "quality.identifier")
 """Findings whose columns are not drawn."""
 LEAST_TEST_ROWS = 2
+ROUNDS = (0, 1, 2)
+"""Checks without a fit, then fitted ones, then those that read what the others found."""
 
 
 def assess(
@@ -48,8 +53,8 @@ def assess(
     facts = snapshot.facts
     frame = work.frame(facts.digest)
     side_N = seal(split, facts, frame)
-    view = look(ask, facts, frame, side_N, work)
     target = frame[facts.target].filter(side_N == sealing.TRAIN) if facts.target else None
+    view = look(ask, facts, frame, side_N, target, work)
     names, found = run_checks(ask, view, target, work)
     found = [*snapshot.findings, *found]
     found = sorted([*found, *unused(ask, found)], key=rank)
@@ -167,7 +172,12 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def look(
-    ask: spec.Assess, facts: records.SnapshotFacts, frame: pl.DataFrame, side_N: np.ndarray, work: Workspace
+    ask: spec.Assess,
+    facts: records.SnapshotFacts,
+    frame: pl.DataFrame,
+    side_N: np.ndarray,
+    target: pl.Series | None,
+    work: Workspace,
 ) -> View:
     """What checks may look at. Errors: BadInput for a protected column that is no feature."""
     names = features(facts)
@@ -175,11 +185,14 @@ def look(
     for name in ask.protected:
         if name not in known:
             raise BadInput(f"no feature column {name}", where="[assess] protected", asked=name, known=known)
-    train = side_N == sealing.TRAIN
+    learns = side_N == sealing.TRAIN
+    every = frame.select(names)
+    train = every if learns.all() else every.filter(learns)
+    cells = Cells(every)
     return View(
-        all=frame.select(names),
-        train=frame.select(names).filter(train),
-        train_ids=np.flatnonzero(train),
+        all=every,
+        train=train,
+        train_ids=np.flatnonzero(learns),
         columns={column.name: column for column in facts.columns if column.name in known},
         task=facts.task,
         target_name=facts.target,
@@ -187,7 +200,16 @@ def look(
         positive=facts.positive,
         protected=ask.protected,
         keep_rows=lambda rows, scores: keep_rows(rows, scores, work),
+        cells=cells,
+        train_cells=cells if train is every else Cells(train),
+        probe=None if target is None else probe_of(train, target, facts),
+        test=work.frame(facts.test_digest).select(names) if facts.test_digest else None,
     )
+
+
+def probe_of(train: pl.DataFrame, target: pl.Series, facts: records.SnapshotFacts) -> Probe:
+    """Quick models over the training rows, fitted when a check first asks."""
+    return Probe(train, models.target_array(target, facts), str(facts.task), len(facts.classes) or 1)
 
 
 def keep_rows(rows: Sequence[int] | np.ndarray, scores: Sequence[float] | np.ndarray, work: Workspace) -> Rows:
@@ -201,14 +223,20 @@ def keep_rows(rows: Sequence[int] | np.ndarray, scores: Sequence[float] | np.nda
 def run_checks(
     ask: spec.Assess, view: View, target: pl.Series | None, work: Workspace
 ) -> tuple[list[str], list[Finding]]:
-    """Names of the checks that ran, and what they found. Errors: BadInput for an unknown check or option."""
+    """Names of the checks that ran, and what they found, round by round.
+
+    Errors: BadInput for an unknown check or option.
+    """
     catalog = work.catalog
     options = {part.get("use"): catalog.check_options("checks", part, "[[assess.checks]]") for part in ask.checks}
-    names = catalog.names("checks")
+    checks = {name: catalog.load("checks", name) for name in catalog.names("checks")}
     found: list[Finding] = []
-    for name in names:
-        found += catalog.load("checks", name).check(view, target, **options.get(name, {}))
-    return names, found
+    for number in ROUNDS:
+        seen = replace(view, found=tuple(found))
+        for name, check in checks.items():
+            if getattr(check, "round", 0) == number:
+                found += check.check(seen, target, **options.get(name, {}))
+    return list(checks), found
 
 
 def rank(finding: Finding) -> tuple[int, str, list[str]]:
