@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,14 +58,21 @@ def files_in(folder: Path) -> int:
 
 
 def kill_at(folder: Path, arguments: list[str], files: int, moments: random.Random) -> None:
-    """Start a verb, SIGKILL it a moment after the run is so far."""
+    """Start a verb, SIGKILL it a moment after the run is so far; once more, sooner, where it was through by then."""
+    while not killed(folder, arguments, files, moments.uniform(0, 0.05)):
+        files -= 2
+        shutil.rmtree(folder / ".forgeline")
+        assert files > 0, "the run ended before it could be killed"
+
+
+def killed(folder: Path, arguments: list[str], files: int, wait_seconds: float) -> bool:
+    """Whether a verb could be killed after the run was so far."""
     process = subprocess.Popen([*COMMAND, *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and files_in(folder) < files:
         time.sleep(0.002)
-    time.sleep(moments.uniform(0, 0.05))
-    assert process.poll() is None, "the run ended before it could be killed"
+    time.sleep(wait_seconds)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    return process.wait() == -signal.SIGKILL
 
 
 @contextmanager

@@ -67,6 +67,10 @@ class Usage:
         """Both together."""
         return Usage(max(self.peak_bytes, other.peak_bytes), self.cpu_seconds + other.cpu_seconds)
 
+    def widened(self, later: Usage) -> Usage:
+        """The same process, looked at again: neither figure falls."""
+        return Usage(max(self.peak_bytes, later.peak_bytes), max(self.cpu_seconds, later.cpu_seconds))
+
 
 class Workers:
     """Up to `count` processes at a time, one job each; whoever is late or too big is killed by us."""
@@ -136,24 +140,25 @@ class Running:
 
     def outcome(self, memory_bytes: int, *, late: bool) -> Outcome | None:
         """What became of it, or None while it runs; kills it when it is late or over its memory."""
-        now = usage_of(self.process.pid)
-        self.usage = Usage(max(self.usage.peak_bytes, now.peak_bytes), max(self.usage.cpu_seconds, now.cpu_seconds))
+        self.usage = self.usage.widened(usage_of(self.process.pid))
         if self.pipe.poll():
-            return self.end(*self.receive())
+            value, error, told = self.receive()
+            self.usage = self.usage.widened(told)
+            return self.end(value, error)
         if late:
             return self.end(None, "time")
         if self.usage.peak_bytes > memory_bytes:
             return self.end(None, "memory")
         return None
 
-    def receive(self) -> tuple[Any, str]:
-        """(value, error) the process sent; a process that died sent nothing."""
+    def receive(self) -> tuple[Any, str, Usage]:
+        """(value, error, usage) the process sent; a process that died sent nothing."""
         try:
-            value, error = self.pipe.recv()
+            value, error, told = self.pipe.recv()
         except EOFError:
             self.process.join(5)
-            return None, f"the worker died (exit code {self.process.exitcode})"
-        return value, error
+            return None, f"the worker died (exit code {self.process.exitcode})", Usage()
+        return value, error, told
 
     def end(self, value: Any, lost: str) -> Outcome:
         """Make sure the process is gone."""
@@ -169,14 +174,17 @@ class Running:
 
 
 def work(pipe: Any, call: str, arguments: dict[str, Any]) -> None:
-    """In the worker: leave when the parent is gone, make the call, send (value, error)."""
+    """In the worker: leave when the parent is gone, make the call, send (value, error, what it used).
+
+    The worker tells its own usage, because one that ends soon may never be looked at from outside.
+    """
     threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         module, _, name = call.partition(":")
         answer = getattr(importlib.import_module(module), name)(**arguments), ""
     except Exception as error:  # every error of a job is told to the parent, with its type
         answer = None, f"{type(error).__name__}: {error}"
-    pipe.send(answer)
+    pipe.send((*answer, usage_of(os.getpid())))
     pipe.close()
 
 
