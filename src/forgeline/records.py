@@ -324,7 +324,9 @@ class Input(Shape, frozen=True):
     kind: Kind
     dtype: str
     missing: list[str] = []
-    """Texts that mean missing in this column, besides the snapshot's."""
+    """Texts that mean missing in this column, besides the snapshot's; in numbers and dates what they stand for."""
+    map: dict[str, str] = {}
+    """Spelling → the spelling it was made one with."""
 
 
 class RefinementFacts(Shape, frozen=True):

@@ -48,6 +48,15 @@ def test_it_imports_the_standard_library_numpy_and_onnxruntime_only():
 # ---------------------------------------------------------------- the token rule
 
 
+def test_markers_are_missing_as_numbers_and_dates_too_and_spellings_are_one():
+    ask = {"kind": "number", "dtype": "int64", "missing": ["-999", "x"]}
+    assert np.isnan(reader.mended(np.array([1.0, -999.0]), ask, math.nan)).tolist() == [False, True]
+    ask = {"kind": "date", "dtype": "microseconds", "missing": ["1970-01-02"]}
+    assert reader.mended(np.array([5, 86_400_000_000]), ask, -1).tolist() == [5, -1]
+    ask = {"kind": "category", "dtype": "text", "missing": [], "map": {"NY": "ny"}}
+    assert reader.mended(np.array(["NY", "LA"], dtype=object), ask, "gone").tolist() == ["ny", "LA"]
+
+
 def test_numbers():
     cells = [
         "5",

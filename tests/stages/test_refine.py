@@ -8,7 +8,7 @@ from forgeline import records, spec
 from forgeline.errors import BadInput
 from forgeline.records import Finding, Fix, Ref, Rows
 from forgeline.stages import refine
-from forgeline.stages.refine import Sheet, apply_fixes, cast, fold_count, folds_of, missing
+from forgeline.stages.refine import Sheet, apply_fixes, fold_count, folds_of
 
 
 def sheet(frame, **given):
@@ -79,23 +79,16 @@ def test_cast_makes_what_cannot_be_read_missing():
     assert [(step.verb, step.columns, step.rows) for step in page.steps] == [("cast", ["a"], "none")]
 
 
-def test_numbers_become_texts():
-    assert cast(pl.Series([1, None]), "category").to_list() == ["1", None]
-
-
 def test_map_joins_spellings():
-    assert fixed("safe", finding("spelling", MAP)).frame["b"].to_list() == ["NY", "NY", "-"]
+    page = fixed("safe", finding("spelling", MAP))
+    assert page.frame["b"].to_list() == ["NY", "NY", "-"]
+    assert page.spellings == {"b": {"ny": "NY"}}
 
 
 def test_missing_replaces_markers_and_tells_the_reader():
     page = fixed("safe", finding("marker", Fix(do="missing", columns=["b"], markers=["-"])))
     assert page.frame["b"].to_list() == ["ny", "NY", None]
     assert page.markers == {"b": ["-"]}
-
-
-def test_missing_of_infinite_values():
-    assert missing(FRAME["c"], ["inf"]).to_list() == [1.0, None, None]
-    assert missing(FRAME["c"], ["-"]).to_list() == [1.0, float("inf"), None]
 
 
 def test_drop_keeps_the_reason():

@@ -8,7 +8,8 @@ never on a single row (measured: one alone can take another code path), so answe
 The token rule, by which a cell becomes what the model reads, and became what it was trained on:
 
 - Every kind: null, NaN and blank text are missing; other text is stripped of white space, and missing if
-  signature.json lists it as missing, for all columns or for its own.
+  signature.json lists it as missing, for all columns or for its own; so is the number or date that such a text of
+  its own column stands for. Spellings that training made one are made one here.
 - number: true is 1 and false 0, text is read as a decimal number, dates are microseconds since 1970. All become
   float64, then float32, and what is not finite then is missing. What cannot be read is missing and counted.
 - category: true is "true", 5 and 5.0 are "5", 0.1 is "0.1", text is itself. In a column that training held as
@@ -150,6 +151,16 @@ def convert(cells: Cells, kind: str, dtype: str, missing: frozenset[str], blank:
     return np.array([blank if value is None else value for value in values], dtype=TYPES[kind]), unread
 
 
+def mended(values: np.ndarray, ask: Mapping[str, Any], blank: Any) -> np.ndarray:
+    """The input's own missing markers made missing also where they are numbers or dates, its spellings made one."""
+    if ask["kind"] == "category":
+        spellings = ask.get("map", {})
+        return np.array([spellings.get(text, text) for text in values.tolist()], dtype=object) if spellings else values
+    markers = [RULES[ask["kind"]](text, ask["dtype"]) for text in ask["missing"]]
+    known = [marker for marker in markers if marker is not None]
+    return np.where(np.isin(values, known), blank, values) if known else values
+
+
 # ---------------------------------------------------------------- the release
 
 
@@ -254,6 +265,7 @@ class Reader:
             values, unread = convert(cells, kind, ask["dtype"], missing, blank)
         except BadRows as error:
             raise BadRows(f"column {name}: {error}".rstrip(".")) from None
+        values = mended(values, ask, blank)
         seen = {blank, *ask.get("levels", ())}
         unseen = sum(value not in seen for value in values.tolist()) if "levels" in ask else 0
         odd = {f"no {kind}, so taken as missing": unread, "never seen in training": unseen}

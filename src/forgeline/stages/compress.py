@@ -178,6 +178,7 @@ def signature_of(
             "kind": each.kind,
             "dtype": each.dtype,
             "missing": each.missing,
+            **({"map": each.map} if each.map else {}),
             **({"levels": levels[each.name]} if each.name in levels else {}),
         }
         for index, each in enumerate(refinement.facts.inputs)

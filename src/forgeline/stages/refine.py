@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forgeline import catalog, kinds, models, records, spec
+from forgeline import catalog, kinds, mending, models, records, spec
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode, ensemble, information, split
 from forgeline.engine.seeds import Seed
@@ -38,6 +38,7 @@ class Sheet:
     """Snapshot row of each training row."""
     dropped: dict[str, str] = field(default_factory=dict)
     markers: dict[str, list[str]] = field(default_factory=dict)
+    spellings: dict[str, dict[str, str]] = field(default_factory=dict)
     kinds: dict[str, Kind] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -118,8 +119,6 @@ def apply_fixes(sheet: Sheet, ask: spec.Refine, assessment: records.Assessment, 
 
 def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
     """One fix, in place, noted as a step."""
-    import polars as pl
-
     fix = finding.fix
     assert fix is not None
     here = [name for name in fix.columns if name in sheet.frame.columns]
@@ -127,45 +126,17 @@ def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
         sheet.dropped |= dict.fromkeys(here, f"{finding.code}: {finding.says}")
     elif fix.do == "cast" and fix.to:
         sheet.kinds |= dict.fromkeys(here, fix.to)
-        sheet.frame = sheet.frame.with_columns(cast(sheet.frame[name], fix.to) for name in here)
-    elif fix.do == "map":
-        sheet.frame = sheet.frame.with_columns(pl.col(here).replace(fix.values))
     elif fix.do == "missing":
         for name in here:
             sheet.markers[name] = [*sheet.markers.get(name, []), *fix.markers]
-        sheet.frame = sheet.frame.with_columns(missing(sheet.frame[name], fix.markers) for name in here)
+    elif fix.do == "map":
+        for name in here:
+            sheet.spellings[name] = sheet.spellings.get(name, {}) | fix.values
     elif fix.do == "drop_rows" and finding.rows and finding.rows.ref:
-        drop_rows(sheet, work.get(finding.rows.ref))
+        gone = mending.rows_of(work.get(finding.rows.ref))["row"].to_numpy()
+        sheet.frame, sheet.ids = mending.without_rows(sheet.frame, sheet.ids, gone)
+    sheet.frame = mending.mended(sheet.frame, fix)
     sheet.did(fix.do, here, f"{finding.code}: {fix.says or finding.says}")
-
-
-def cast(series: pl.Series, kind: Kind) -> pl.Series:
-    """Read texts as numbers; what cannot be read is missing."""
-    import polars as pl
-
-    dtype = pl.Float64 if kind == "number" else pl.String
-    return series.cast(dtype, strict=False)
-
-
-def missing(series: pl.Series, markers: Sequence[str]) -> pl.Series:
-    """Replace markers by null; `inf` stands for infinite values."""
-    import polars as pl
-
-    if series.dtype.is_float():
-        series = series.set(series.is_infinite().fill_null(False), None) if "inf" in markers else series
-        return series
-    return series.set(series.cast(pl.String).is_in(list(markers)).fill_null(False), None)
-
-
-def drop_rows(sheet: Sheet, parquet: bytes) -> None:
-    """Drop the training rows that a finding's file names."""
-    import io
-
-    import polars as pl
-
-    gone = pl.read_parquet(io.BytesIO(parquet))["row"].to_numpy()
-    stay = ~np.isin(sheet.ids, gone)
-    sheet.frame, sheet.ids = sheet.frame.filter(pl.Series(stay)), sheet.ids[stay]
 
 
 # ---------------------------------------------------------------- folds
@@ -372,7 +343,13 @@ def record(
     used = {name for recipe in recipes for name in recipe.columns}
     dtypes = {column.name: column.dtype for column in facts.columns}
     inputs = [
-        Input(name=name, kind=sheet.kinds[name], dtype=dtypes[name], missing=sheet.markers.get(name, []))
+        Input(
+            name=name,
+            kind=sheet.kinds[name],
+            dtype=dtypes[name],
+            missing=sheet.markers.get(name, []),
+            map=sheet.spellings.get(name, {}),
+        )
         for name in arrays.columns
         if name in used
     ]
