@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from forgeline.engine.recording import ledger, recording
     from forgeline.session import Run, assess, run
 
-__all__ = ["Run", "__version__", "assess", "run"]
+__all__ = ["Run", "__version__", "assess", "ledger", "recording", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from forgeline import session
 
         return getattr(session, name)
+    if name in ("ledger", "recording"):
+        import importlib
+
+        return getattr(importlib.import_module("forgeline.engine.recording"), name)
     raise AttributeError(f"module forgeline has no {name}")

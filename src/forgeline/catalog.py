@@ -26,6 +26,8 @@ class Entry:
     origin: str
     """`forgeline`, or the distribution that brings it."""
     module: str
+    codes: tuple[str, ...] = ()
+    """Checks: the codes of what they find."""
 
 
 def kinds() -> list[str]:
@@ -48,7 +50,7 @@ def own_parts(kind: str) -> list[Entry]:
 
 def own_part(kind: str, file: Path) -> Entry:
     """The part in a file of this package."""
-    return Entry(kind, file.stem, first_line(file), "forgeline", f"forgeline.parts.{kind}.{file.stem}")
+    return Entry(kind, file.stem, first_line(file), "forgeline", f"forgeline.parts.{kind}.{file.stem}", codes(file))
 
 
 def outside_parts(kind: str) -> list[Entry]:
@@ -56,7 +58,9 @@ def outside_parts(kind: str) -> list[Entry]:
     taken = {file.stem for file in (PARTS / kind).glob("[!_]*.py")}
     found = metadata.entry_points(group=f"forgeline.{kind}")
     return [
-        Entry(kind, point.name, says(point.value), point.dist.name if point.dist else "?", point.value)
+        Entry(
+            kind, point.name, says(point.value), point.dist.name if point.dist else "?", point.value, told(point.value)
+        )
         for point in sorted(found, key=lambda point: point.name)
         if point.name not in taken
     ]
@@ -66,6 +70,12 @@ def says(module: str) -> str:
     """First docstring line of an outside module, read from its file."""
     file = file_of(module)
     return first_line(file) if file else "(cannot be imported)"
+
+
+def told(module: str) -> tuple[str, ...]:
+    """The codes of an outside check, read from its file."""
+    file = file_of(module)
+    return codes(file) if file else ()
 
 
 def file_of(module: str) -> Path | None:
@@ -81,6 +91,14 @@ def first_line(file: Path) -> str:
     """First line of a module's docstring, without importing it."""
     text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]
+
+
+def codes(file: Path) -> tuple[str, ...]:
+    """What a module's `codes` holds, without importing it; none where it has no such constant."""
+    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and [getattr(each, "id", "") for each in statement.targets] == ["codes"]:
+            return tuple(ast.literal_eval(statement.value))
+    return ()
 
 
 def names(kind: str) -> list[str]:

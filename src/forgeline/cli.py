@@ -171,7 +171,12 @@ def verb_assess(asked: argparse.Namespace) -> int:
     """Say what the data is worth: findings, numbers, next steps."""
     import msgspec
 
+    if asked.export:
+        check_export(Path(asked.export))
     run = go(asked, until="assess", blocked=True)
+    if asked.export:
+        count = export(run, Path(asked.export))
+        say(f"{count:,} lines in {asked.export}: decide in the column `decision`, then give it to --review")
     if asked.json:
         emit(msgspec.to_builtins(run.records[1]))
     else:
@@ -180,6 +185,25 @@ def verb_assess(asked: argparse.Namespace) -> int:
         print("\n".join(record_lines(run.records[1])))
         say(f"Report: {run.report}")
     return 3 if run.verdict == "blocked" else 0
+
+
+def check_export(out: Path) -> None:
+    """Raise BadInput where the review could not be written, or would overwrite one that somebody edited."""
+    if out.exists():
+        raise BadInput(f"{out} is there already", where="command line", remedy="Move it away, or name another file.")
+    if out.suffix.lower() != ".csv" or not out.absolute().parent.is_dir():
+        remedy = "Name a .csv file in a folder that is there."
+        raise BadInput(f"--export cannot write {out}", where="command line", remedy=remedy)
+
+
+def export(run: Run, out: Path) -> int:
+    """Write the remediation queue of a run; how many lines."""
+    from forgeline import mending, review
+    from forgeline.engine.store import Artefacts
+
+    files = Artefacts(run.folder / "artefacts")
+    record: Any = run.records[1]
+    return review.export(record, lambda ref: mending.rows_of(files.get(ref.digest)), out)
 
 
 def verb_resume(asked: argparse.Namespace) -> int:
@@ -312,7 +336,9 @@ def verb_parts(asked: argparse.Namespace) -> int:
 
     found = catalog.parts(asked.kind)
     if asked.json:
-        emit({"parts": [{"kind": p.kind, "name": p.name, "says": p.says, "origin": p.origin} for p in found]})
+        emit(
+            {"parts": [{name: getattr(p, name) for name in ("kind", "name", "says", "origin", "codes")} for p in found]}
+        )
         return 0
     for kind in dict.fromkeys(part.kind for part in found):
         print(kind)
@@ -320,6 +346,8 @@ def verb_parts(asked: argparse.Namespace) -> int:
             if part.kind == kind:
                 origin = "" if part.origin == "forgeline" else f"  [{part.origin}]"
                 print(f"  {part.name:<20} {part.says}{origin}")
+                if part.codes:
+                    print(f"  {'':<20} {', '.join(part.codes)}")
     return 0
 
 
@@ -401,6 +429,8 @@ def put_options(plain: dict[str, Any], asked: argparse.Namespace) -> None:
     given = vars(asked)
     put("snapshot", "target", given.get("target"))
     put("split", "file", str(Path(given["test"]).resolve()) if given.get("test") else None)
+    for name in ("review", "probabilities"):
+        put("assess", name, str(Path(given[name]).resolve()) if given.get(name) else None)
     if given.get("time"):
         plain.get("budget", {}).pop("work", None)
     if given.get("work") is not None:
@@ -493,6 +523,7 @@ RELEASE = option("release", metavar="RELEASE", help="a release folder, a run id,
 DATA = option("data", metavar="DATA", help="CSV, Parquet or JSON lines; a file, a folder or a glob")
 TARGET = option("--target", metavar="COL", help="the column to predict")
 TEST = option("--test", metavar="FILE", help="a test file of your own; nothing is set aside then")
+REVIEW = option("--review", metavar="CSV", help="a table of --export with your decisions in it")
 SET = option("--set", action="append", metavar="section.key=value", help="change one value of the spec")
 STARTING = [
     option("--seed", type=int, metavar="N", help="seed of every random draw (default 0)"),
@@ -508,6 +539,7 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], list[Option]]] = {
             TEST,
             option("--until", default="release", metavar="STAGE", help="stop after this stage"),
             option("--apply", action="append", metavar="CODE", help="apply the fix of this finding"),
+            REVIEW,
             option("--work", type=float, metavar="N", help="budget in work units (default 100)"),
             option("--time", metavar="60s", help="budget in wall clock of the whole process"),
             option("--predict", metavar="OUT", help="write predictions for the test file"),
@@ -518,7 +550,16 @@ VERBS: dict[str, tuple[Callable[[argparse.Namespace], int], list[Option]]] = {
     "init": (verb_init, [DATA, TARGET, TEST, SET, option("--force", action="store_true", help="overwrite")]),
     "assess": (
         verb_assess,
-        [option("data", nargs="?", metavar="DATA", help="data, or a spec"), TARGET, TEST, SET, *STARTING],
+        [
+            option("data", nargs="?", metavar="DATA", help="data, or a spec"),
+            TARGET,
+            TEST,
+            option("--export", metavar="CSV", help="write the remediation queue as a table to be decided on"),
+            REVIEW,
+            option("--probabilities", metavar="FILE", help="out-of-sample outputs of a model of your own"),
+            SET,
+            *STARTING,
+        ],
     ),
     "resume": (verb_resume, [RUN]),
     "verify": (verb_verify, [RUN]),

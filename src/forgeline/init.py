@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forgeline import records
+from forgeline.engine.protected import by_name
 from forgeline.engine.store import write_atomic
 from forgeline.stages.plan import DEFAULT_METRIC
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 NAMED = "fixes of blocking findings must be named; look before you keep this"
 SAFE = "cast, map and missing; nothing is dropped"
-GUESSED_PROTECTED = {"sex", "gender", "race", "ethnicity", "religion", "disability", "nationality"}
-"""Column names that usually hold protected attributes; suggested, never assumed."""
+GUESSED_PROTECTED = {"sex", "race", "religion", "disability", "nationality"}
+"""Protected attributes whose columns are suggested, never assumed; of others `bias.undeclared` tells."""
 
 
 def write(path: Path, run: Run) -> None:
@@ -31,7 +32,7 @@ def lines(run: Run, snapshot: records.Snapshot, assessment: records.Assessment) 
     """The file, line by line."""
     facts, ask = snapshot.facts, run.ask
     names = [column.name for column in facts.columns]
-    protected = ask.assess.protected or [name for name in names if name.lower() in GUESSED_PROTECTED]
+    protected = ask.assess.protected or [name for name in names if by_name(name) in GUESSED_PROTECTED]
     positive = (
         [f"positive = {json.dumps(facts.positive)}  # its probability is reported"] if facts.task == "binary" else []
     )

@@ -6,11 +6,13 @@ of its docstring is its entry in `forgeline parts`; the keyword-only arguments o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import polars as pl
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from forgeline.engine.graph import Graph
     from forgeline.engine.ledger import Ledger
     from forgeline.engine.probe import Probe
+    from forgeline.engine.schema import Schema
     from forgeline.engine.seeds import Seed
     from forgeline.engine.structure import Structure
     from forgeline.records import Column, Cost, Finding, Rows
@@ -33,7 +36,54 @@ VERBS: dict[str, tuple[str, ...]] = {
 """Kind → the verbs a part of it must have."""
 
 
+# ---------------------------------------------------------------- targets
+
+
+class Aim(Protocol):
+    """What the target is taken for: a snapshot's facts, or what `engine.targets` found out."""
+
+    @property
+    def task(self) -> str | None:
+        """binary, multiclass or regression."""
+        ...
+
+    @property
+    def classes(self) -> Sequence[Any]:
+        """Labels in their own type, sorted; empty for regression."""
+        ...
+
+    @property
+    def positive(self) -> Any:
+        """Binary tasks: the label whose probability is reported."""
+        ...
+
+
+def label_text(label: object) -> str:
+    """A label as polars writes it."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def ordered(aim: Aim) -> list[Any]:
+    """Labels with the positive one last, where there is one."""
+    if aim.task != "binary":
+        return list(aim.classes)
+    return [*(each for each in aim.classes if each != aim.positive), aim.positive]
+
+
 # ---------------------------------------------------------------- checks
+
+
+class KeepRows(Protocol):
+    """Names rows to a person: which, how surely, and what would be right instead."""
+
+    def __call__(
+        self,
+        rows: Sequence[int] | np.ndarray,
+        scores: Sequence[float] | np.ndarray,
+        values: Sequence[str] | None = None,
+    ) -> Rows:
+        """Snapshot row numbers, their scores, and where there is one the label suggested for each, as text."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -41,18 +91,19 @@ class View:
     """What a check may look at. Everything fitted must use `train`; the target is never in a frame."""
 
     all: pl.DataFrame
-    """Every row, without target, weight and kept identifiers: for facts that need no fit."""
+    """Every row, or an even sample where there are very many, without target, weight and kept identifiers: for
+    facts that need no fit. A row's number is its place here."""
     train: pl.DataFrame
     """The training rows, same columns."""
     train_ids: np.ndarray
-    """0-based snapshot row of each training row."""
+    """0-based number of each training row among all."""
     columns: dict[str, Column]
     task: Task | None
     target_name: str
     classes: Sequence[str | bool | int | float]
     positive: str | bool | int | float | None
     protected: Sequence[str]
-    keep_rows: Callable[[Sequence[int] | np.ndarray, Sequence[float] | np.ndarray], Rows]
+    keep_rows: KeepRows
     """Writes snapshot row numbers and their scores to a file of the run; the finding's `rows`."""
     cells: Cells
     """Distinct values, missing cells and numbers of `all`, worked out once for all checks."""
@@ -66,6 +117,10 @@ class View:
     """Date column that the split goes by, declared or found."""
     structure: Structure | None = None
     """Entities, time order and copies that were found, whether the split follows them or not."""
+    schema: Schema | None = None
+    """The frozen schema that the spec names."""
+    base: Path | None = None
+    """The folder of the data's files, which paths in cells are relative to."""
     test: pl.DataFrame | None = None
     """The features of the test file that the user brings, same columns; its labels are not looked at."""
     ledger: Ledger | None = None
@@ -79,8 +134,9 @@ class View:
 class Check(Protocol):
     """Finds one kind of defect. Yields findings, or nothing when the data is clean.
 
-    A module may set `round`: 0, the default, for facts that need no fit; 1 for what is fitted; 2 for what also
-    reads the findings of the rounds before, as `table.found`.
+    A module may set `round`: 0, the default, for facts that need no fit; 1 for what is fitted; 2, or 3, for what
+    also reads the findings of the rounds before, as `table.found`. And `needs`: which of target, test, ledger and
+    protected it cannot judge without; where one is not there it is not asked, and not applicable.
     """
 
     def check(self, table: View, target: pl.Series | None, **options: Any) -> Iterator[Finding]:

@@ -84,7 +84,8 @@ def read_as(values: Sequence[str], dtype: pl.DataType) -> pl.Series:
         words = texts.str.to_lowercase()
         read = pl.select(pl.when(words.is_in(["true", "false"])).then(words == "true")).to_series()
     else:
-        read = texts.cast(pl.Float64, strict=False).cast(dtype) if dtype.is_integer() else texts.cast(dtype, strict=False)
+        number = texts.cast(pl.Float64, strict=False) if dtype.is_integer() else texts
+        read = number.cast(dtype, strict=False)
     lost = read.is_null().arg_max()
     if lost is not None and read.is_null()[lost]:
         raise ValueError(f"{values[lost]!r} cannot be read as {dtype}")

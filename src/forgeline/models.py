@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from forgeline.engine import encode, ensemble
 from forgeline.engine.arrays import MISSING
 from forgeline.engine.assemble import Fragment, assemble
 from forgeline.engine.workers import Job
+from forgeline.kinds import Aim, label_text, ordered
 from forgeline.records import Calibration, Member, Ref
 
 if TYPE_CHECKING:
@@ -44,25 +45,6 @@ class Data:
     outputs: int
 
 
-class Aim(Protocol):
-    """What the target is taken for: a snapshot's facts, or what `engine.targets` found out."""
-
-    @property
-    def task(self) -> str | None:
-        """binary, multiclass or regression."""
-        ...
-
-    @property
-    def classes(self) -> list[Any]:
-        """Labels in their own type, sorted; empty for regression."""
-        ...
-
-    @property
-    def positive(self) -> Any:
-        """Binary tasks: the label whose probability is reported."""
-        ...
-
-
 def target_of(frame: pl.DataFrame, snapshot: records.Snapshot) -> np.ndarray:
     """int64 class index (binary: 1 is the positive class), or float64 value."""
     return target_array(frame[snapshot.facts.target], snapshot.facts)
@@ -74,7 +56,7 @@ def target_array(target: pl.Series, aim: Aim) -> np.ndarray:
 
     if aim.task == "regression":
         return np.asarray(target.cast(pl.Float64).to_numpy(), dtype=np.float64)
-    texts = [str(label).lower() if isinstance(label, bool) else str(label) for label in ordered(aim)]
+    texts = [label_text(label) for label in ordered(aim)]
     series = target.cast(pl.Int64) if target.dtype.is_float() else target
     codes = series.cast(pl.String).replace_strict(texts, list(range(len(texts))), return_dtype=pl.Int64)
     return np.asarray(codes.to_numpy(), dtype=np.int64)
@@ -83,13 +65,6 @@ def target_array(target: pl.Series, aim: Aim) -> np.ndarray:
 def class_order(snapshot: records.Snapshot) -> list[str | bool | int | float]:
     """Labels in the order of the probabilities: binary [other, positive], else sorted."""
     return ordered(snapshot.facts)
-
-
-def ordered(aim: Aim) -> list[Any]:
-    """Labels with the positive one last, where there is one."""
-    if aim.task != "binary":
-        return list(aim.classes)
-    return [*(each for each in aim.classes if each != aim.positive), aim.positive]
 
 
 def weights_of(frame: pl.DataFrame, snapshot: records.Snapshot) -> np.ndarray | None:

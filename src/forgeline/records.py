@@ -53,7 +53,10 @@ class Ref(Shape, frozen=True):
 
 
 class Rows(Shape, frozen=True):
-    """The rows a finding speaks of: how many, and a Parquet file with `row` (0-based) and `score`."""
+    """The rows a finding speaks of: how many, and a Parquet file with `row` (0-based) and `score`.
+
+    Where a better label is suggested for a row, the file has it as text in `value`.
+    """
 
     count: int
     ref: Ref | None = None
@@ -80,7 +83,7 @@ class Fix(Shape, frozen=True):
     @property
     def by_line(self) -> bool:
         """Whether refine can apply it; the others are for a person."""
-        return self.safe or self.do in ("drop", "drop_rows")
+        return self.safe or self.do in ("drop", "drop_rows", "relabel")
 
 
 class Finding(Shape, frozen=True):
@@ -275,6 +278,34 @@ class Snapshot(Record, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- assess
 
 
+class Remedy(Shape, frozen=True, kw_only=True):
+    """One place in the remediation queue: a finding, what mending it is expected to gain, and by which fix."""
+
+    finding: int
+    """Place among the record's findings."""
+    code: str
+    columns: list[str]
+    rows: int
+    """Rows it names; 0 when it is about whole columns."""
+    do: str
+    gain: float
+    """Loss the fix is expected to take off: log loss in nats, or squared error ÷ the target's variance."""
+    low: float
+    high: float
+    why: str = ""
+    """Why it was not tried out, when it was not."""
+
+
+class Decided(Shape, frozen=True, kw_only=True):
+    """What somebody decided about a whole finding in a review."""
+
+    code: str
+    columns: list[str]
+    decision: Literal["apply", "keep"]
+    by: str = ""
+    reason: str = ""
+
+
 class AssessmentFacts(Shape, frozen=True):
     """The sealed split and what was looked for."""
 
@@ -293,6 +324,18 @@ class AssessmentFacts(Shape, frozen=True):
     protected: list[str]
     checks: list[str]
     accepted: list[dict[str, Any]] = []
+    rows_read: int = 0
+    """Rows that the checks read: all of them, or an even sample of so many."""
+    queue: list[Remedy] = []
+    """What can be mended, the largest expected gain first."""
+    decided: list[Decided] = []
+    """What a review decided about findings, …"""
+    review: Ref | None = None
+    """… and about single rows: Parquet with row, do, value and columns."""
+    not_applicable: dict[str, str] = {}
+    """Check → why it could not judge: which is no pass."""
+    table_schema: Ref | None = None
+    """The schema that was inferred from the training rows; it ships in reference.json."""
 
 
 class Assessment(Record, frozen=True, kw_only=True):
@@ -508,6 +551,8 @@ class EvaluationFacts(Shape, frozen=True):
     positive: str | bool | int | float | None
     predictions: Ref | None
     """Predictions of the shipped graph on the sealed rows."""
+    ledger: Ref | None = None
+    """The fit ledger of this run: which rows each step saw; leaks that it shows are findings."""
 
 
 class Evaluation(Record, frozen=True, kw_only=True):

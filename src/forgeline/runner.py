@@ -74,6 +74,11 @@ class Runner:
             from forgeline.stages.snapshot import source_digests
 
             inputs |= source_digests(self.ask.snapshot, self.ask.split, self.work)
+        if stage == "assess":
+            from forgeline.stages.snapshot import file_digests
+
+            for role in ("review", "probabilities", "ledger", "schema"):
+                inputs |= file_digests(role, getattr(self.ask.assess, role), self.work)
         return Made(
             inputs=inputs,
             ask=without_workers(ask),
@@ -120,11 +125,12 @@ class Runner:
         if isinstance(record, records.Release) and not (self.work.folder / "release" / "SHA256SUMS").exists():
             return False
         if isinstance(record, records.Snapshot):
-            stored = [each for each in (record.facts.digest, record.facts.test_digest) if each]
+            facts = record.facts
+            stored = {facts.digest: facts.rows} | ({facts.test_digest: facts.test_rows} if facts.test_digest else {})
             if not all((self.work.snapshots / digest).is_dir() for digest in stored):
                 return False
-            for digest in stored:
-                self.work.frame(digest)
+            for digest, rows in stored.items():
+                self.work.rows(digest, rows)
         return all(artefacts.holds(ref.digest) for ref in refs(record))
 
     def make(self, stage: str, made: Made, given: Iterable[Section | Record]) -> Record:

@@ -168,7 +168,7 @@ def run(
 
 
 def assess(data: Any, *, target: str = "", **options: Any) -> records.Assessment:
-    """What the data is worth: the line up to assess; its record."""
+    """What the data is worth: the line up to assess; its record. Options are those of `run`."""
     try:
         done = run(data, target=target, until="assess", **options)
     except GateBlocks:
@@ -303,6 +303,7 @@ def workspace(
     base = Path(opened.get("base", "."))
     work = Workspace(folder, store, base, clock, Seed(ask.seed), workers, log, replay or [], quiet)
     work.mirror, work.predict = opened.get("mirror", ""), opened.get("predict", False)
+    work.source = ask.snapshot.source
     workers.start()
     return work
 

@@ -50,7 +50,7 @@ class Split(Section, frozen=True):
     share: Share = 0.2
     """Share of rows in the sealed test set."""
     by: str = ""
-    """Group column (rows of one group stay together) or date column (the last rows are the test)."""
+    """Group column (kept whole) or date column (the last rows are the test); "none": neither; default: as found."""
     file: str = ""
     """A test file of the user's own; nothing is set aside then."""
 
@@ -73,6 +73,14 @@ class Assess(Section, frozen=True):
     """Options of checks, `use` naming the check; every check runs with its defaults unless named here."""
     accept: list[Accept] = []
     """Blocking findings that someone takes responsibility for."""
+    review: str = ""
+    """A review that somebody edited (`forgeline assess --export`), relative to the spec's folder."""
+    probabilities: str = ""
+    """Out-of-sample outputs of a model of your own, one row per row of the data: label scores are made from them."""
+    ledger: str = ""
+    """The fit ledger of a pipeline of your own (`fl.ledger`), by which its leaks are judged."""
+    schema: str = ""
+    """A frozen schema (`schema.json` of an earlier run) that the data is compared with."""
 
 
 class Refine(Section, frozen=True):

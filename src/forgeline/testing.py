@@ -173,8 +173,8 @@ class Keeper:
     def __init__(self) -> None:
         self.kept: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def __call__(self, rows: Any, scores: Any) -> Any:
-        """Row numbers and their scores."""
+    def __call__(self, rows: Any, scores: Any, values: Any = None) -> Any:
+        """Row numbers, their scores, and the labels suggested for them."""
         from forgeline.records import Rows
 
         self.kept.append((np.asarray(rows), np.asarray(scores)))
@@ -229,6 +229,9 @@ def check_check(module: Any) -> None:
             assert table.all.equals(before, null_equal=True), "a check changes nothing"
             for finding in first:
                 check_finding(finding, table, target)
+                assert finding.code in getattr(module, "codes", [finding.code]), (
+                    f"{finding.code} is not among its codes"
+                )
 
 
 def check_described(module: Any, verb: str) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+    from forgeline.engine.snapshots import Held, Stored
+
 PRELOAD = (
     *("forgeline.stages.train", "forgeline.stages.refine", "lightgbm", "onnxruntime", "scipy.optimize"),
     *("sklearn.ensemble", "sklearn.linear_model"),
@@ -48,6 +50,8 @@ class Workspace:
     quiet: bool = False
     mirror: str = ""
     """URL that each finished stage is copied to."""
+    source: str = ""
+    """The data's files, as the spec names them."""
     predict: bool = False
     """Whether the test file is predicted once more after the line, within the same time."""
     frames: dict[str, pl.DataFrame] = field(default_factory=dict)
@@ -68,6 +72,15 @@ class Workspace:
     def artefacts(self) -> Artefacts:
         """The run's files by digest."""
         return Artefacts(self.folder / "artefacts")
+
+    @property
+    def source_folder(self) -> Path | None:
+        """The folder the data's files are in; None for a frame, or rows that were stored before."""
+        if not self.source or self.source.startswith("snapshot:"):
+            return None
+        from forgeline.engine.tables import find
+
+        return find(self.source, self.base)[0].parent
 
     def put(self, data: bytes, name: str = "") -> Ref:
         """Store an artefact of the run."""
@@ -102,6 +115,13 @@ class Workspace:
 
             self.frames[digest] = snapshots.get(self.snapshots, digest)
         return self.frames[digest]
+
+    def rows(self, digest: str, count: int, *, most: int = 2_000_000) -> Held | Stored:
+        """The `count` rows of a snapshot, checked; of more than `most` a part is in memory at a time."""
+        from forgeline.engine.snapshots import Held, Stored
+
+        large = count > most and digest not in self.frames
+        return Stored(self.snapshots, digest) if large else Held(self.frame(digest))
 
     def decided(self, do: str, **fields: Any) -> dict[str, Any] | None:
         """What this run, or the one it replays, wrote into its work log."""

@@ -112,3 +112,17 @@ def test_charts_are_well_formed_titled_and_escaped_even_without_data(svg):
     assert (root.get("role"), root[0].tag, root[0].text) == ("img", "title", "<b>")
     assert not re.search(r"nan|inf(?!inite)", svg.lower())
     assert {element.tag for element in root.iter()}.isdisjoint({"script", "b", "i"})
+
+
+def test_a_gauge_draws_value_interval_and_mark_on_its_span():
+    svg = charts.gauge("half", 1.0, (0.5, 3.0), span=(0.0, 2.0), mark=1.6)
+    track, bar = parts(svg, "rect")
+    assert (track.get("width"), bar.get("width")) == ("100", "50")
+    whisker, mark = parts(svg, "line")
+    assert (whisker.get("x1"), whisker.get("x2"), mark.get("x1")) == ("25", "100", "80")
+
+
+def test_scores_beside_each_other_start_at_their_base_and_may_be_negative():
+    first, second = parts(charts.beside("R²", [("random", 0.5), ("honest", -0.5)], base=0.0), "rect")
+    assert float(first.get("width")) == pytest.approx(float(second.get("width")), abs=0.2)
+    assert float(second.get("x")) < float(first.get("x"))

@@ -81,7 +81,7 @@ def test_every_word_of_findings_tables_and_gates_is_on_the_page(passed):
             assert finding.says in text
             assert finding.code in text
         for table in record.tables:
-            assert {table.title, *table.columns} <= set(page(passed).texts)
+            assert {table.title, *table.columns} - {"judged"} <= set(page(passed).texts)
         for gate in record.gates:
             assert f"{gate.gate} holds" in text
         for name in record.numbers:
@@ -96,7 +96,7 @@ def test_a_score_has_its_interval_its_rows_and_its_rivals(passed):
 
 def test_what_is_unknown_says_why_and_is_not_zero(passed):
     text = page(passed).text
-    assert "quality.score unknown label fidelity is not measured yet" in text
+    assert "quality.label_fidelity labels that are right unknown the labels could not be judged" in text
     assert "cost unknown [budget] price_per_hour is not set" in text
     assert "energy unknown this machine gave no reading of its energy" in text
 
@@ -143,6 +143,62 @@ def test_texts_of_the_data_never_become_markup(hostile):
     shown = page(hostile)
     assert [tag for tag, _ in shown.elements].count("script") == 1
     assert "<script>alert(1)</script>" in shown.text
+
+
+def test_what_the_data_is_worth_is_a_figure_and_a_sentence(passed):
+    text = page(passed).text
+    assert "quality.score 0.959 [0.918, 1.000] 95 %" in text
+    assert "to give back 4.1 % of the skill of the mended model (between 0 % and 8.2 %)." in text
+    assert "quality.completeness cells that are filled" in text
+
+
+def test_the_queue_tells_gain_and_what_to_type(blocked):
+    text = page(blocked).text
+    assert "1 income = >50K falls to 10.9% of sex = Female" in text
+    assert "3.3 % " in text
+    assert "for a person: --export review.csv" in text
+    assert "applied by default" in text
+    assert "forgeline assess --export review.csv" in text
+    assert "forgeline run --apply leak.target_copy" in text
+
+
+def test_a_review_is_told_in_the_queue(blocked):
+    file = blocked / records.file_name("assess")
+    record = records.decode(file.read_bytes())
+    kept = records.Decided(code="quality.infinite", columns=["capital_gain"], decision="keep", by="Ada", reason="rare")
+    facts = msgspec.structs.replace(record.facts, decided=[kept])
+    file.write_bytes(records.encode(msgspec.structs.replace(record, facts=facts)))
+    assert "decided: left as it is, by Ada: rare" in page(blocked).text
+
+
+def test_leaks_tell_their_effect_and_what_was_looked_for(blocked):
+    shown = page(blocked)
+    assert "3 kinds of leak were looked for; 1 was found. 1 would be there with a random split" in shown.text
+    assert "2 could not be judged." in shown.text
+    assert "the score would look 0.083 AUC better than it is (between 0.071 and 0.095)" in shown.text
+    assert "with a random split the score would look 0.038 AUC better than it is" in shown.text
+    assert "leak.group avoided by the split" in shown.text
+    assert "leak.test_reuse not applicable: no fit ledger was given" in shown.text
+    assert "AUC of a quick model, by household" in shown.texts
+
+
+def test_groups_are_shown_with_four_fifths_and_refusals(passed):
+    shown = page(passed)
+    assert re.search(r"Female × Other\s*21\s*not judged", shown.text)
+    assert "bias.sex.disparate_impact 0.3596 ratio [0.3300, 0.3900] 95 %" in shown.text
+    assert any("under" in attributes.get("class", "").split() for tag, attributes in shown.elements if tag == "svg")
+    assert shown.texts.count("sex: how often income = >50K") == 1  # not again below assess
+
+
+def test_without_a_score_the_reason_is_told(blocked):
+    file = blocked / records.file_name("assess")
+    record = records.decode(file.read_bytes())
+    numbers = {"quality.score": Number(value=None, why="no target was named")}
+    facts = msgspec.structs.replace(record.facts, queue=[], protected=[])
+    file.write_bytes(records.encode(msgspec.structs.replace(record, facts=facts, numbers=numbers)))
+    text = page(blocked).text
+    assert "No score: no target was named." in text
+    assert "No attribute is declared as protected" in text
 
 
 def test_long_lists_are_cut_and_say_how_many_more(huge):

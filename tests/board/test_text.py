@@ -83,3 +83,23 @@ def test_equal_runs_are_said_to_be_equal():
 
 def test_flat():
     assert text.flat({"a": {"b": 1, "c": {}}, "d": [2]}) == {"a.b": 1, "a.c": {}, "d": [2]}
+
+
+def test_an_assessment_is_told_from_its_score_to_its_tables(assessed):
+    lines = text.record_lines(assessed())
+    told = "\n".join(lines)
+    heads = ["quality.score", "Mending everything", "Remediation queue", "Leaks: ", "  WARN  bias", "sex: how often"]
+    assert [told.index(head) for head in heads] == sorted(told.index(head) for head in heads)
+    assert "--export review.csv" in told
+    assert "and 1 more" not in told
+
+
+def test_a_long_queue_and_many_notes_are_cut(assessed):
+    found = [
+        Finding(code="quality.odd", severity="note", says=f"column {at} is odd", fix=Fix(do="drop", columns=["a"]))
+        for at in range(40)
+    ]
+    lines = text.record_lines(assessed(found))
+    assert "    and 30 more" in lines
+    assert "  40 notes: quality.odd × 40 (the report has them in full)" in lines
+    assert len(lines) < 60

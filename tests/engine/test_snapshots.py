@@ -1,6 +1,7 @@
 import json
 import stat
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -75,3 +76,26 @@ def test_unknown(tmp_path):
         snapshots.get(tmp_path, digest[:-1] + "0")
     with pytest.raises(BadInput, match="no such snapshot"):
         snapshots.get(tmp_path / "nowhere", "abc")
+
+
+def test_stored_rows_are_those_in_memory_a_part_at_a_time(tmp_path):
+    frame = pl.DataFrame({"a": range(1000), "b": [f"t{at % 7}" for at in range(1000)], "c": [0.5, None] * 500})
+    digest = snapshots.put(tmp_path, frame, {})
+    stored, held = snapshots.Stored(tmp_path, digest, rows_each=300), snapshots.Held(frame)
+    assert (stored.rows, stored.names) == (held.rows, held.names) == (1000, ["a", "b", "c"])
+    assert [part.height for part in stored.parts()] == [300, 300, 300, 100]
+    assert pl.concat(stored.parts()).equals(pl.concat(held.parts()))
+    some = np.array([3, 500, 999])
+    assert stored.take(some).equals(held.take(some))
+    assert stored.column("b").equals(held.column("b"))
+
+
+def test_stored_rows_are_checked_too(tmp_path):
+    with pytest.raises(BadInput, match="no such snapshot"):
+        snapshots.Stored(tmp_path, "gone")
+    digest = snapshots.put(tmp_path, pl.DataFrame({"a": [1, 2]}), {})
+    file = tmp_path / digest / "data.parquet"
+    file.chmod(0o644)
+    pl.DataFrame({"a": [1, 3]}).write_parquet(file)
+    with pytest.raises(BadInput, match="corrupted snapshot"):
+        snapshots.Stored(tmp_path, digest)

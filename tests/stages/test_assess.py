@@ -10,6 +10,7 @@ import pytest
 from forgeline import catalog, records, spec
 from forgeline.engine import columns, targets
 from forgeline.engine.seeds import Seed
+from forgeline.engine.snapshots import Held
 from forgeline.errors import BadInput
 from forgeline.stages.assess import assess
 
@@ -33,16 +34,22 @@ class Workspace:
     """Keeps a frame and what is stored, in memory."""
 
     def __init__(self, frame: pl.DataFrame):
-        self.rows, self.files = frame, {}
-        self.seed, self.catalog, self.said = Seed(0), catalog, []
+        self.given, self.files = frame, {}
+        self.seed, self.catalog, self.said, self.source_folder = Seed(0), catalog, [], None
 
     def frame(self, digest):
-        return self.rows
+        return self.given
+
+    def rows(self, digest, count):
+        return Held(self.frame(digest))
 
     def put(self, data, name=""):
         digest = hashlib.sha256(data).hexdigest()
         self.files[digest] = data
         return records.Ref(digest=digest, size_bytes=len(data), name=name)
+
+    def get(self, ref):
+        return self.files[ref.digest]
 
     def say(self, text):
         self.said.append(text)
@@ -71,7 +78,7 @@ def run(frame, target="hired", *, keep=(), labelled=True, findings=(), refine=No
             missing=[],
             left_out=0,
             sources=[],
-            test_digest="their test",
+            test_digest="their test" if (split or {}).get("file") else None,
             test_rows=50,
             test_labelled=labelled,
         ),
@@ -165,10 +172,12 @@ def test_findings_come_blocking_first_and_with_those_of_the_snapshot():
         "leak.target_copy",
         "quality.identifier",
         "quality.infinite",
+        "bias.undeclared",
+        "bias.undeclared",
         "quality.constant",
         "quality.missing",
     ]
-    assert [found.numbers[f"findings.{kind}"].value for kind in ("blocking", "warn", "note")] == [1, 2, 2]
+    assert [found.numbers[f"findings.{kind}"].value for kind in ("blocking", "warn", "note")] == [1, 2, 4]
 
 
 LEAKING = PEOPLE.with_columns(copy=pl.col("hired").str.to_uppercase())

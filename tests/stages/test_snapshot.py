@@ -246,6 +246,16 @@ def test_infinite(freeze):
     assert (finding.fix.do, finding.fix.columns, finding.fix.markers) == ("missing", ["a"], ["inf"])
 
 
+@pytest.mark.parametrize(
+    ("cells", "code", "rows"),
+    [([*range(19), "n.a."], "quality.mixed_type", [19]), ([1.5, "inf", 2, "-inf"], "quality.infinite", [1, 3])],
+)
+def test_odd_cells_are_named_by_their_rows(freeze, tmp_path, cells, code, rows):
+    text = "a,y\n" + "".join(f"{cell},{at % 2}\n" for at, cell in enumerate(cells))
+    (finding,) = found(freeze(text, target="y"), code)
+    assert pl.read_parquet(tmp_path / finding.rows.ref.name)["row"].to_list() == rows
+
+
 def test_an_infinite_target_is_a_missing_one(freeze, tmp_path):
     record = freeze("a,y\n1,inf\n2,1.5\n3,2.5\n", target="y")
     assert record.facts.left_out == 1

@@ -226,3 +226,44 @@ def stacked(title: str, parts: Sequence[tuple[str, float]]) -> str:
     says = "; ".join(f"{name} {figure(value)}" for name, value in parts)
     head = '<svg class="stacked" viewBox="0 0 1000 20" preserveAspectRatio="none" role="img">'
     return f"{head}<title>{escape(title)}</title><desc>{escape(says)}</desc>{''.join(body)}</svg>"
+
+
+def gauge(
+    says: str,
+    value: float,
+    ends: tuple[float, float] | None = None,
+    *,
+    span: tuple[float, float] = (0.0, 1.0),
+    mark: float | None = None,
+    kind: str = "",
+) -> str:
+    """A bar the height of a line of text, with the interval across it; `mark` is a value to be compared with."""
+    low, high = span
+    x = Scale(low, high if high > low else low + 1, 0, 100)
+    body = [bar(0, 4, 100, 4, "track", says)]
+    if value > low:
+        body.append(bar(0, 3, min(100.0, x(value)), 6, "bar", says))
+    if ends:
+        first, last = (min(100.0, max(0.0, x(end))) for end in ends)
+        body.append(line(first, 6, last, 6, "whisker"))
+    if mark is not None:
+        body.append(line(x(mark), 0, x(mark), 12, "mark"))
+    head = f'<svg class="gauge {kind}" viewBox="0 0 100 12" preserveAspectRatio="none" role="img">'
+    return f"{head}<title>{escape(says)}</title>{''.join(body)}</svg>"
+
+
+def beside(title: str, rows: Sequence[tuple[str, float]], *, base: float, most: float = 1.0) -> str:
+    """A few values as bars on one scale, from `base`, where nothing is known, to `most`; the first is drawn softly."""
+    x = scale([base, most, *(value for _, value in rows)], 128, 300)
+    bottom = 4 + 24 * len(rows)
+    body = [line(x(base), 2, x(base), bottom, "zero")]
+    for at, (name, value) in enumerate(rows):
+        top, left, right = 4 + 24 * at, min(x(base), x(value)), max(x(base), x(value))
+        shown = f"{value:.3f}"
+        body += [
+            text(120, top + 15, name, "tick", "end"),
+            bar(left, top + 3, max(0.5, right - left), 16, "bar soft" if at == 0 else "bar", f"{name}: {shown}"),
+            text(right + 6, top + 15, shown, "label"),
+        ]
+    says = "; ".join(f"{name} {value:.3f}" for name, value in rows)
+    return picture(title, says, body, height=bottom + 2)

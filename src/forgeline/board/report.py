@@ -13,10 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from forgeline import records, spec
-from forgeline.board import charts, figures
+from forgeline.board import charts, figures, worth
+from forgeline.board.private import withheld
 from forgeline.board.sentences import sentence
 from forgeline.errors import BadInput
-from forgeline.records import Finding, Fix, GateResult, Meter, Number, Record, Table
+from forgeline.records import Assessment, Finding, Fix, GateResult, Meter, Number, Record, Remedy, Table
 
 MOST = 500
 """Rows of a table, findings or numbers on the page; the record holds the rest."""
@@ -57,19 +58,24 @@ class Run:
         return {name: number for record in self.records.values() for name, number in record.numbers.items()}
 
     @cached_property
+    def shown(self) -> dict[str, Record]:
+        """The records as they are drawn: without values of personal columns."""
+        return {stage: withheld(record) for stage, record in self.records.items()}
+
+    @cached_property
     def gates(self) -> list[GateResult]:
         """Every gate, once, as it was judged last."""
         return list({gate.gate: gate for record in self.records.values() for gate in record.gates}.values())
 
-    def again(self, options: str = "") -> tuple[str, str]:
-        """Where to type what runs the same spec anew, with these options."""
+    def again(self, options: str = "", verb: str = "run") -> tuple[str, str]:
+        """Where to type what runs, or assesses, the same spec anew, with these options."""
         source = self.spec.snapshot.source
         if not (Path(source).is_absolute() or ":" in source):
             # Relative to the folder of the user's own spec, which the run does not record.
-            return "in the folder of your forgeline.toml", f"forgeline run {options}".rstrip()
+            return "in the folder of your forgeline.toml", f"forgeline {verb} {options}".rstrip()
         here, top = self.folder.resolve(), Path.cwd()
         folder = here.relative_to(top) if here.is_relative_to(top) else here
-        return "here", f"forgeline run {quote(str(folder / 'spec.toml'))} {options}".rstrip()
+        return "here", f"forgeline {verb} {quote(str(folder / 'spec.toml'))} {options}".rstrip()
 
     def facts(self, stage: str) -> Any:
         """The stage's own facts, or None when it has no record yet."""
@@ -110,7 +116,7 @@ class Verdict:
 
 def verdict(run: Run) -> Verdict:
     """Blocked by a gate, passed to the end, or unfinished."""
-    for stage, record in run.records.items():
+    for stage, record in run.shown.items():
         if any(not gate.holds for gate in record.gates):
             return blocked(run, stage, record)
     return passed(run) if len(run.records) == len(records.STAGES) else unfinished(run)
@@ -172,27 +178,152 @@ def named(run: Run, finding: Finding) -> bool:
 
 def fix_state(run: Run, finding: Finding, fix: Fix) -> str:
     """Whether the fix of a finding is applied, and what to type if it is not."""
-    if named(run, finding):
-        return "applied, as asked"
-    if fix.safe and finding.severity != "block" and "safe" in run.spec.refine.apply:
-        return "applied by default: it loses no row and no column"
-    if not fix.by_line:
+    told = worth.step(finding, run.spec.refine.apply, getattr(run.facts("assess"), "decided", []))
+    if told.says == worth.BY_DEFAULT:
+        return f"{told.says}: it loses no row and no column"
+    if not fix.by_line and told.command:
         return "not applied: this is for a person to do"
-    return f"not applied; to apply it: --apply {finding.code}"
+    return f"not applied; to apply it: {told.command}" if told.command else told.says
 
 
 def fix_text(fix: Fix) -> str:
     """What a fix does."""
-    if fix.says:
+    if fix.says and not fix.by_line:
         return fix.says
     values = [f"{old} → {new}" for old, new in fix.values.items()] + fix.markers
     what = f"{fix.do} {figures.cut(fix.columns)}".rstrip() + (f" to {fix.to}" if fix.to else "")
-    return what + (f" ({figures.cut(values)})" if values else "")
+    return what + (f" ({figures.cut(values)})" if values else "") + (f", {fix.says}" if fix.says else "")
 
 
 def by_severity(found: list[Finding]) -> list[Finding]:
     """The findings, blocking ones first, otherwise in the order they were made."""
     return sorted(found, key=lambda finding: ("block", "warn", "note").index(finding.severity))
+
+
+# ---------------------------------------------------------------- what the data is worth
+
+
+@dataclass(frozen=True)
+class Place:
+    """One line of the remediation queue, as it is drawn."""
+
+    finding: Finding
+    remedy: Remedy
+    gain: str
+    ends: str
+    bar: Markup
+    step: worth.Step
+
+
+def places(run: Run) -> list[Place]:
+    """The remediation queue, its bars on one scale."""
+    record = run.shown["assess"]
+    assert isinstance(record, Assessment)
+    queue, of = record.facts.queue, worth.skill(record)
+    scale = (0.0, worth.most_gain(queue, of))
+    return [place(run, record.findings[remedy.finding], remedy, of, scale) for remedy in queue[:MOST]]
+
+
+def place(run: Run, finding: Finding, remedy: Remedy, of: float | None, span: tuple[float, float]) -> Place:
+    """One line of the queue."""
+    gain, ends = worth.gain_text(remedy.gain, of), worth.gain_ends(remedy, of)
+    drawn = charts.gauge(f"{gain} ({ends or gain})", remedy.gain, (remedy.low, remedy.high), span=span)
+    step = worth.step(finding, run.spec.refine.apply, run.facts("assess").decided)
+    signed = accepted(run, finding)
+    if signed:
+        step = worth.Step(f"accepted by {signed['by']}: {signed['reason']}")
+    return Place(finding, remedy, gain, ends, Markup(drawn), step)
+
+
+def next_steps(run: Run, queue: list[Place]) -> list[tuple[str, str]]:
+    """What to type to have the first fix applied that waits for somebody, and to decide on all of them."""
+    waits = list(dict.fromkeys(each.step.command for each in queue if each.step.command.startswith("--apply")))
+    commands = []
+    if waits:
+        where, command = run.again(" ".join(waits[:1]))
+        more = ", the first fix that waits for you" if len(waits) > 1 else ", the fix that waits for you"
+        commands.append((f"Run the line with {waits[0]}{more}{placed(where)}:", command))
+    where, command = run.again("--export review.csv", verb="assess")
+    says = "Decide finding by finding and row by row in a table, then give it back with --review review.csv"
+    return [*commands, (f"{says}{placed(where)}:", command)]
+
+
+def placed(where: str) -> str:
+    """Where to type it, unless it is here."""
+    return "" if where == "here" else f", {where}"
+
+
+def share_bar(number: Number) -> Markup:
+    """A share with its interval as a small bar; nothing where it is unknown."""
+    if number.value is None:
+        return Markup()
+    ends = None if number.low is None or number.high is None else (number.low, number.high)
+    return Markup(charts.gauge(figures.value_text(number), number.value, ends))
+
+
+def score_unit(run: Run) -> str:
+    """What the checks' quick models are scored in."""
+    return worth.score_unit(getattr(run.facts("snapshot"), "task", None))
+
+
+def structure_chart(run: Run, finding: Finding) -> Markup:
+    """The score of a random split beside that of an honest one."""
+    unit = score_unit(run)
+    honest = "later rows" if finding.code == "leak.time" else "unseen groups"
+    rows = [("random split", finding.numbers["random"]), (honest, finding.numbers["honest"])]
+    title = f"{unit or 'Score'} of a quick model, by {figures.cut(finding.columns)}"
+    chart = charts.beside(title, rows, base=0.5 if unit == "AUC" else 0.0)
+    start = " Bars start at 0.5, where nothing is known." if unit == "AUC" else ""
+    return figure_of(title, chart, structure_note(finding) + start)
+
+
+def structure_note(finding: Finding) -> str:
+    """Whether the split that is in force is the honest one."""
+    if finding.severity != "note":
+        return "The split in force is like the random one: its score would not hold."
+    return "The split in force is like the honest one."
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One group of a protected attribute, as it is drawn; `judged` is False where there are too few rows."""
+
+    group: str
+    cells: list[tuple[str, str, Markup]]
+    """Column, text and bar of the others."""
+    judged: bool
+    under: bool
+    """Below four fifths of the highest rate."""
+
+
+def rate_rows(table: Table) -> list[Rate]:
+    """The groups of a base-rate table with their bars."""
+    found = []
+    for row, texts in zip(table.rows, grid(table).rows):
+        cell = dict(zip(table.columns, row))
+        judged = bool(cell.get("judged", cell.get("base rate") is not None))
+        ratio = cell.get("ratio to highest")
+        under = isinstance(ratio, int | float) and ratio < worth.FOUR_FIFTHS
+        told = [
+            (name, text if judged or name != "base rate" else "not judged", rate_bar(name, cell, under))
+            for name, text in list(zip(table.columns, texts))[1:]
+            if name != "judged"
+        ]
+        found.append(Rate(texts[0], told, judged, under))
+    return found
+
+
+def rate_bar(name: str, cell: Mapping[str, Any], under: bool) -> Markup:
+    """The bar of a base rate with its interval, or of a ratio beside the four-fifths line; nothing for other cells."""
+    value = cell[name]
+    if value is None or name not in ("base rate", "ratio to highest"):
+        return Markup()
+    if name == "base rate":
+        ends = None if cell.get("low") is None or cell.get("high") is None else (cell["low"], cell["high"])
+        return Markup(charts.gauge(f"{name} {figures.figure(value)}", value, ends))
+    kind = "under" if under else ""
+    says = f"{figures.figure(value)} of the highest rate; the line is at {worth.FOUR_FIFTHS:g}"
+    return Markup(charts.gauge(says, value, mark=worth.FOUR_FIFTHS, kind=kind))
 
 
 # ---------------------------------------------------------------- numbers
@@ -524,9 +655,10 @@ def render(run: Run) -> str:
             fix_state,
             meters,
         ),
+        *(next_steps, places, rate_rows, score_unit, share_bar, structure_chart),
         *(fix_text, grid, headline, rivals, sentence, tiles, totals, verdict),
     )
-    environment.globals.update({each.__name__: each for each in drawing}, FIRST=FIRST, MOST=MOST)
+    environment.globals.update({each.__name__: each for each in drawing}, worth=worth, FIRST=FIRST, MOST=MOST)
     parts = [(stage, meter.seconds) for stage, meter in meters(run).items()]
     bar = Markup(charts.stacked("Seconds by stage", parts))
     return environment.get_template("report.html").render(run=run, stages=list(records.STAGES), time_bar=bar)

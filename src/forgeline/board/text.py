@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from forgeline.board.figures import cell_text, interval_text, value_text
-from forgeline.records import Finding, GateResult, Number, Record, Table
+from forgeline.board import worth
+from forgeline.board.figures import cell_text, count, interval_text, value_text
+from forgeline.board.private import withheld
+from forgeline.records import Assessment, Finding, GateResult, Number, Record, Table
+
+MOST_QUEUED = 10
+"""Places of the remediation queue that a terminal shows."""
+MOST_LOUD = 30
+"""Blocking findings and warnings that a terminal shows of an assessment."""
+MOST_NOTES = 15
+"""From so many notes on only their codes are counted."""
 
 
 def columns(rows: Sequence[Sequence[Any]], heads: Sequence[str], *, blank: str = "—") -> list[str]:
@@ -68,13 +78,67 @@ def beside(name: str, numbers: dict[str, Number]) -> list[str]:
 
 
 def record_lines(record: Record) -> list[str]:
-    """One stage's record: numbers, findings, tables."""
+    """One stage's record: numbers, findings, tables; of an assessment first what the data is worth."""
+    if isinstance(record, Assessment):
+        return assess_lines(withheld(record))
     lines = [f"{record.stage}  {record.schema}", ""]
     lines += [f"  {name:<40} {number(value)}" for name, value in record.numbers.items()]
     lines += ["", *finding_lines(record.findings)] if record.findings else []
     for table in record.tables:
         lines += ["", *table_lines(table)]
     return [*lines, "", *gate_lines(record.gates)]
+
+
+def assess_lines(record: Assessment) -> list[str]:
+    """What the data is worth: the score, the remediation queue and the next command, findings, tables."""
+    lines = [f"{record.stage}  {record.schema}", ""]
+    lines += [f"  {name:<30} {number(value)}" for name, value in record.numbers.items()]
+    lines += ["", f"  {worth.meaning(record)}", *queue_lines(record), *leak_lines(record)]
+    lines += ["", *by_severity(record.findings)] if record.findings else []
+    for table in [*worth.rates(record), *worth.other_tables(record)]:
+        lines += ["", *table_lines(table, most=20)]
+    return [*lines, "", *gate_lines(record.gates)]
+
+
+def queue_lines(record: Assessment, most: int = MOST_QUEUED) -> list[str]:
+    """The head of the remediation queue, and how its fixes are applied."""
+    queue = record.facts.queue
+    if not queue:
+        return []
+    of = worth.skill(record)
+    rows = []
+    for at, remedy in enumerate(queue[:most]):
+        step = worth.step(record.findings[remedy.finding], None, record.facts.decided)
+        told = ": ".join(part for part in (step.says, step.command) if part)
+        gain = worth.gain_text(remedy.gain, of)
+        says = cut(record.findings[remedy.finding].says, 60)
+        rows.append([str(at + 1), gain, worth.gain_ends(remedy, of), says, told])
+    lines = ["", f"  Remediation queue (expected gain: {worth.unit(of)})"]
+    lines += [f"    {line}" for line in columns(rows, ["", "gain", "interval", "what was found", "to mend it"])]
+    more = len(queue) - most
+    lines += [f"    and {more:,} more"] if more > 0 else []
+    return [*lines, "  Next: the same command with --apply CODE, or with --export review.csv to decide row by row."]
+
+
+def leak_lines(record: Assessment) -> list[str]:
+    """How many kinds of leak were looked for, and the split."""
+    how = record.facts.split_how
+    return ["", f"  Leaks: {worth.looked_says(worth.looked_for(record))}", f"  Split: {how}. {worth.follows(record)}"]
+
+
+def by_severity(findings: Sequence[Finding]) -> list[str]:
+    """Blocking findings and warnings with their fixes; many notes as counts per code."""
+    loud = [each for each in findings if each.severity == "block"]
+    loud += [each for each in findings if each.severity == "warn"]
+    notes = [each for each in findings if each.severity == "note"]
+    if len(notes) <= MOST_NOTES:
+        return [*finding_lines(loud, MOST_LOUD), *finding_lines(notes)]
+    tally = Counter(each.code for each in notes)
+    told = [f"{code} × {many}" if many > 1 else code for code, many in tally.most_common()]
+    return [
+        *finding_lines(loud, MOST_LOUD),
+        f"  {count(len(notes), 'note')}: {', '.join(told)} (the report has them in full)",
+    ]
 
 
 def finding_lines(findings: Sequence[Finding], most: int = 60) -> list[str]:
@@ -87,7 +151,7 @@ def finding_lines(findings: Sequence[Finding], most: int = 60) -> list[str]:
         lines.append(f"  {finding.severity.upper():<5} {finding.code}{where}: {finding.says}")
         if finding.fix:
             on = ", ".join(finding.fix.columns[:6])
-            lines.append(f"        fix: {finding.fix.do} {on}  {finding.fix.says}".rstrip())
+            lines.append(f"        fix: {finding.fix.do} {on}  {cut(finding.fix.says, 120)}".rstrip())
     return lines + ([f"  and {len(findings) - most} more"] if len(findings) > most else [])
 
 

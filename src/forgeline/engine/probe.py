@@ -68,7 +68,7 @@ class Probe:
         outputs: int,
         *,
         seed: Seed | None = None,
-        group: str = "",
+        unit_N: np.ndarray | None = None,
         most_rows: int = 60_000,
         most_sample: int = 8_000,
         most_cells: int = 400_000,
@@ -77,11 +77,13 @@ class Probe:
     ) -> None:
         """`y_N`: class index int64, or value float64, of every row of `frame` (training rows, no target in it).
 
+        `unit_N`: a key of what stays in one fold, such as the row's group; equal rows by default.
+
         The pool is a sample of at most `most_rows`; fits read at most `most_sample` rows of it, and at most
         `most_cells` cells; of more than `most_columns` columns the first are read.
         """
         self.seed = seed or Seed(0).child("probe")
-        self.task, self.outputs, self.group = task, outputs, group
+        self.task, self.outputs, self.unit_N = task, outputs, unit_N
         self.given, self.y_N = frame, y_N
         self.names = list(frame.columns)[:most_columns]
         self.limits = (most_rows, most_sample, most_cells, folds)
@@ -105,7 +107,7 @@ class Probe:
     @cached_property
     def y_P(self) -> np.ndarray:
         """Targets of the pool."""
-        return self.y_N[self.rows_P]
+        return np.asarray(self.y_N[self.rows_P])
 
     @cached_property
     def rows_S(self) -> np.ndarray:
@@ -116,10 +118,52 @@ class Probe:
 
     @cached_property
     def fold_P(self) -> np.ndarray:
-        """Stratified folds; equal rows, and rows of one group, stay together: uint8 [P]."""
+        """Stratified folds; equal rows, or rows of one unit, stay together: uint8 [P]."""
+        return self.folds_of(split.mix(self.sum_P) if self.unit_N is None else self.unit_N[self.rows_P])
+
+    def folds_of(self, key_P: np.ndarray) -> np.ndarray:
+        """Stratified folds that keep rows of equal key together, uint8 [P]."""
         stratum_P = split.strata(self.y_P) if self.task == "regression" else self.y_P
-        key_P = split.unit_keys(self.frame, self.names, self.group)
         return split.folds(key_P, stratum_P, self.limits[3])
+
+    @cached_property
+    def sum_P(self) -> np.ndarray:
+        """The sum of the hashes of each row's cells, so that columns can be taken away again: uint64 [P]."""
+        total_P = np.zeros(len(self.y_P), np.uint64)
+        for name in self.names:
+            total_P += self.hashed(name)
+        return total_P
+
+    def hashed(self, name: str) -> np.ndarray:
+        """A hash of each cell of a column, salted with its name, uint64 [P]; see `split.keys`."""
+        return split.mix(split.bits(self.frame[name]) ^ np.uint64(split.text_hash(f"column {name}")))
+
+    def folds_without(self, gone: Iterable[str], *, least_distinct: float = 0.4) -> np.ndarray:
+        """Folds for models that do not see some columns, uint8 [P].
+
+        Rows that differ there only are equal to such a model. Were they dealt with those columns in mind, one that
+        tells the target would put rows of one class here and their equals of the other there, and the models would
+        learn the contrary. Where few rows are left distinct, they are equal by chance, and each is dealt by itself.
+        The folds are `fold_P` where the columns tell no rows apart.
+        """
+        gone = sorted(set(gone) & set(self.names))
+        if not gone or self.unit_N is not None:
+            return self.fold_P
+        key = ("folds", *gone)
+        if key not in self.kept:
+            left_P = self.sum_P.copy()
+            for name in gone:
+                left_P -= self.hashed(name)
+            _, first, place_P = np.unique(left_P, return_index=True, return_inverse=True)
+            key_P = split.mix(self.sum_P)
+            if len(first) == len(np.unique(key_P)):
+                self.kept[key] = self.fold_P
+            elif len(first) >= least_distinct * len(key_P):
+                self.kept[key] = self.folds_of(key_P[first][place_P])
+            else:
+                self.kept[key] = self.folds_of(split.mix(np.arange(len(key_P), dtype=np.uint64)))
+        found: np.ndarray = self.kept[key]
+        return found
 
     # ------------------------------------------------------------ rows and columns
 
@@ -139,7 +183,7 @@ class Probe:
         value_P = self.cells.numbers(name)
         if self.cells.is_date(name):
             value_P = value_P / 86_400e6
-        return np.clip(value_P, -3e38, 3e38).astype(np.float32)
+        return np.asarray(np.clip(value_P, -3e38, 3e38).astype(np.float32))
 
     def is_category(self, name: str) -> bool:
         """Whether a column holds text or true/false."""
@@ -165,7 +209,7 @@ class Probe:
 
         center, scale = (float(y_N.mean()), float(y_N.std()) or 1.0) if self.task == "regression" else (0.0, 1.0)
         target_N = (y_N - center) / scale if self.task == "regression" else y_N
-        objective = {"regression": "l2", "binary": "binary"}.get(self.task, "multiclass")
+        objective = "l2" if self.task == "regression" else "binary" if self.outputs == 2 else "multiclass"
         if self.outputs > 2:
             trees = max(20, int(trees * (2 / self.outputs) ** 0.5))
         parameters = TREES | {
@@ -191,7 +235,7 @@ class Probe:
         chosen = tuple(name for name in (self.names if columns is None else columns) if name not in gone)
         key = ("cross", chosen, folds)
         if key not in self.kept:
-            self.kept[key] = self.crossed(chosen, self.rows_S, self.fold_P[self.rows_S] % folds)
+            self.kept[key] = self.crossed(chosen, self.rows_S, self.folds_without(gone)[self.rows_S] % folds)
         found: Cross = self.kept[key]
         return found
 
@@ -202,7 +246,7 @@ class Probe:
         key = ("out of fold", chosen, most_rows, trees)
         if key not in self.kept:
             everyone = np.arange(len(self.y_P))
-            self.kept[key] = self.crossed(chosen, everyone, self.fold_P, most_rows=most_rows, trees=trees)
+            self.kept[key] = self.crossed(chosen, everyone, self.folds_without(gone), most_rows=most_rows, trees=trees)
         found: Cross = self.kept[key]
         return found
 
@@ -251,7 +295,8 @@ class Probe:
             code_S = np.where(missing_S, 0, x_S).astype(np.int64)
             return np.where(missing_S, MOST_LEVELS + 1, code_S)
         known = x_S[~missing_S]
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1], method="lower")) if len(known) else []
+        places = np.linspace(0, 1, bins + 1)[1:-1]
+        edges = np.unique(np.quantile(known, places, method="lower")) if len(known) else np.zeros(0)
         code_S = np.searchsorted(edges, np.where(missing_S, 0, x_S), side="left")
         return np.where(missing_S, len(edges) + 1, code_S)
 
@@ -283,7 +328,7 @@ class Probe:
         """float64 [N]: log loss of each row, or its squared error in units of the pool's variance."""
         if self.task == "regression":
             return np.asarray((p_NK[:, 0] - y_N) ** 2 / (self.y_P.var() or 1.0))
-        return -np.log(np.clip(p_NK[np.arange(len(y_N)), y_N], 1e-6, 1.0))
+        return np.asarray(-np.log(np.clip(p_NK[np.arange(len(y_N)), y_N], 1e-6, 1.0)))
 
     @property
     def floor(self) -> float:

@@ -83,14 +83,12 @@ def unit_keys(frame: pl.DataFrame, columns: Sequence[str], by: str) -> np.ndarra
     return np.where(alone_N, keys(frame, columns), keys(frame, [by]))
 
 
-def holdout(frame: pl.DataFrame, columns: Sequence[str], share: float, by: str, by_kind: str) -> np.ndarray:
+def holdout(frame: pl.DataFrame, columns: Sequence[str], share: float, by: str) -> np.ndarray:
     """Which rows are sealed away: uint8 [N], 1 test and 0 train.
 
-    `columns` are the features. A row is test if the key of its group (else of its features) is below the share:
-    equal rows stay together, and rows that are added later move none. By a date column, the last rows are test.
+    `columns` are the features. A row is test if the key of its group `by` (else of its features) is below the
+    share: equal rows stay together, and rows that are added later move none.
     """
-    if by and by_kind == "date":
-        return last(frame[by].to_physical().cast(pl.Int64), share)
     return (unit_keys(frame, columns, by) < np.uint64(int(share * 2**64))).astype(np.uint8)
 
 

@@ -69,8 +69,30 @@ def monitor(release: Path, data: Path, *, false_alarm: float | None = None) -> V
         false_alarm=level,
         tests=tests,
         numbers=numbers,
-        notes=[*notes(reader.tally), *([] if reader.reference["predictions"] else [NO_PREDICTIONS])],
+        notes=[
+            *notes(reader.tally),
+            *departures(reader, data),
+            *([] if reader.reference["predictions"] else [NO_PREDICTIONS]),
+        ],
     )
+
+
+def departures(reader: CountingReader, data: Path, *, most: int = 20) -> list[str]:
+    """Where the columns the model reads depart from the schema of the training rows, a line each."""
+    from forgeline.engine import schema, tables
+
+    expected = reader.reference.get("schema")
+    if expected is None:
+        return []
+    known = msgspec.convert(expected, schema.Schema)
+    missing = reader.signature["missing"]
+    rows = tables.read(tables.find(str(data), Path.cwd()), missing).frame
+    used = {each["name"] for each in reader.inputs} & set(rows.columns)
+    frame, _ = tables.settle(rows.select(used), {}, missing)
+    found = schema.compare(
+        schema.Schema(rows=known.rows, columns=[each for each in known.columns if each.name in used]), frame
+    )
+    return [f"schema: {one.says}" for one in found[:most]]
 
 
 def decide(tests: Sequence[Drift]) -> tuple[Answer, str]:

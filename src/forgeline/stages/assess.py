@@ -5,160 +5,114 @@ Sealing comes first. Facts that need no fit may look at every row; whatever is f
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import numpy as np
 import polars as pl
 
-from forgeline import models, records, spec
-from forgeline.engine import groups, profile, stats
+from forgeline import mending, models, partition, records, remediation, review, spec
+from forgeline.engine import groups, profile, schema, stats, structure, tables
 from forgeline.engine import split as sealing
 from forgeline.engine.cells import Cells
-from forgeline.engine.probe import Probe
+from forgeline.engine.ledger import Ledger
+from forgeline.engine.probe import Probe, sample
+from forgeline.engine.seeds import Seed
 from forgeline.errors import BadInput
-from forgeline.kinds import View
-from forgeline.records import Finding, Histogram, Number, Rows, Table
+from forgeline.kinds import View, label_text, ordered
+from forgeline.partition import Partition
+from forgeline.records import Decided, Finding, Histogram, Number, Remedy, Rows, Table
+from forgeline.remediation import Queue
+from forgeline.review import Decision
 
 if TYPE_CHECKING:
-    from forgeline.engine.groups import Impact
+    from forgeline.engine.groups import Impact, Summary
     from forgeline.workspace import Workspace
 
-ODD = ("quality.mixed_type", "quality.infinite", "quality.unparsable")
-"""Findings that count `cells` which do not fit their column."""
+ODD = (
+    *("quality.mixed_type", "quality.infinite", "quality.unparsable", "quality.spelling", "quality.outlier"),
+    *("quality.scale", "quality.date", "quality.dependency"),
+)
+"""Findings of cells that do not fit their column: as many as `numbers` says in `cells`, else one for each row."""
+HIDDEN = ("quality.hidden_missing",)
+DOUBLED = ("quality.duplicate", "quality.contradiction")
 Cell = str | float | int | bool | None
+F = TypeVar("F")
 
 SEVERITIES = ("block", "warn", "note")
+MOST_ROWS = 1_000_000
+"""Rows that checks read; of more a sample of so many, on which a share is known within ± 0.1 points (95 %)."""
 MOST_COLUMNS = 200
 """Columns shown in the profile; all of them are in the snapshot's record."""
 MOST_HISTOGRAMS = 12
+PERSONAL = "privacy."
 DULL = ("quality.constant", "quality.identifier")
 """Findings whose columns are not drawn."""
-LEAST_TEST_ROWS = 2
-ROUNDS = (0, 1, 2)
-"""Checks without a fit, then fitted ones, then those that read what the others found."""
+NEEDS = {
+    "target": "no target was named",
+    "test": "no test file was given",
+    "ledger": "no fit ledger was given (fl.ledger writes one)",
+    "protected": "no protected attribute was named",
+}
+"""What a check may need besides the rows, and what is said when it is not there."""
+ROUNDS = (0, 1, 2, 3)
+"""Checks without a fit, then fitted ones, then those that read what the others found, last of all label errors."""
 
 
 def assess(
     ask: spec.Assess, split: spec.Split, refine: spec.Refine, snapshot: records.Snapshot, work: Workspace
 ) -> records.Assessment:
-    """The sealed split, every check's findings, and the numbers of the data's quality.
+    """The sealed split, every check's findings in the order of what mending them gains, and what the data is worth.
 
-    Errors: BadInput when the split, a protected column or a check names what is not there, or when nothing is
-    left to learn from.
+    Errors: BadInput when the split, a protected column, a check or a review names what is not there, or when
+    nothing is left to learn from.
     """
     facts = snapshot.facts
-    frame = work.frame(facts.digest)
-    side_N = seal(split, facts, frame)
-    target = frame[facts.target].filter(side_N == sealing.TRAIN) if facts.target else None
-    view = look(ask, facts, frame, side_N, target, work)
-    names, found = run_checks(ask, view, target, work)
-    found = [*snapshot.findings, *found]
-    found = sorted([*found, *unused(ask, found)], key=rank)
-    outcomes = {} if target is None else groups.outcomes(target, facts.positive, facts.classes)
-    impacts = groups.impacts(view.train, ask.protected, outcomes) if outcomes else []
+    decisions = review.read(work.base / ask.review, ask.review) if ask.review else []
+    looked = look(ask, split, facts, work)
+    view, target, parted = looked.view, looked.target, looked.parted
+    names, not_applicable, found = run_checks(ask, view, target, work)
+    found = sorted([*snapshot.findings, *found], key=rank)
+    review.settled(decisions, found, parted.learns_N, ask.review)
+    found += [*unused(ask, found), *review.unused(decisions, found, ask.review)]
+    queue = None if target is None else remediation.queue(view, found, lambda rows: rows_of(rows, looked.ids_N, work))
+    found = with_gains(found, queue)
+    signed = accepted(ask, found, decisions)
+    told = groups_of(view, target)
+    personal = {name for one in found if one.code.startswith(PERSONAL) for name in one.columns}
     return records.Assessment(
         facts=records.AssessmentFacts(
-            split=work.put(npy(side_N), "split.npy"),
-            **sides(split, facts, side_N),
-            **sealed(split, facts, side_N),
+            split=work.put(npy(parted.side_N), "split.npy"),
+            **partition.sides(parted, split, facts),
+            **partition.sealed(parted, split, facts),
             protected=ask.protected,
             checks=names,
-            accepted=accepted(ask, found),
+            rows_read=view.all.height,
+            accepted=signed,
+            queue=remedies(found, queue),
+            decided=[decided(each) for each in decisions if each.row is None],
+            review=work.put(parquet(review.by_row(decisions)), "review.parquet") if decisions else None,
+            not_applicable=not_applicable,
+            table_schema=work.put(msgspec.json.encode(schema.infer(view.train, cells=view.train_cells)), "schema.json"),
         ),
-        numbers=quality(view, found) | counts(ask, refine, found) | row_counts(split, facts, side_N) | ratios(impacts),
+        numbers=score(queue)
+        | quality(view, found)
+        | counts(refine, found, signed, decisions)
+        | row_counts(parted, split, facts)
+        | ratios(told),
         findings=found,
-        tables=[columns_table(view), *(rates_table(impact) for impact in impacts)],
-        histograms=histograms(view, target, found),
+        tables=[columns_table(view, personal), *map(rates_table, told)],
+        histograms=histograms(view, target, found, personal),
     )
 
 
-# ---------------------------------------------------------------- the sealed split
-
-
-def seal(split: spec.Split, facts: records.SnapshotFacts, frame: pl.DataFrame) -> np.ndarray:
-    """Which rows learn (0), which are sealed (1) and which are left out for want of a target (2), uint8 [N].
-
-    Errors: BadInput when `by` is no column, or the training rows have nothing to tell apart.
-    """
-    known = [column.name for column in facts.columns if column.name != facts.target]
-    if split.by and split.by not in known:
-        what = "the target cannot decide the split" if split.by == facts.target else f"no column {split.by}"
-        raise BadInput(what, where="[split] by", asked=split.by, known=known)
-    side_N = np.zeros(frame.height, np.uint8)
-    if not split.file:
-        side_N = sealing.holdout(frame, features(facts), split.share, split.by, kind_of(split.by, facts))
-    if facts.target:
-        side_N[frame[facts.target].is_null().to_numpy()] = sealing.LEFT_OUT
-        check_training_rows(frame[facts.target].filter(side_N == sealing.TRAIN), split, facts)
-    return side_N
-
-
-def check_training_rows(target: pl.Series, split: spec.Split, facts: records.SnapshotFacts) -> None:
-    """Raise BadInput where sealing leaves one class, or no row at all, to learn from."""
-    if len(target) == 0 or (facts.classes and target.n_unique() == 1):
-        left = f"only {target.name} = {target[0]}" if len(target) else "no row"
-        raise BadInput(
-            f"the split leaves {left} to learn from",
-            where="[split]",
-            remedy=f"Choose another column than {split.by} for `by`."
-            if split.by
-            else "Add rows, or set another share.",
-        )
-
-
-def features(facts: records.SnapshotFacts) -> list[str]:
-    """Columns a model may read: not the target, the weight or kept identifiers."""
-    aside = {facts.target, facts.weight, *facts.keep}
-    return [column.name for column in facts.columns if column.name not in aside]
-
-
-def kind_of(name: str, facts: records.SnapshotFacts) -> str:
-    """A column's kind; empty for no column."""
-    return next((column.kind for column in facts.columns if column.name == name), "")
-
-
-def sides(split: spec.Split, facts: records.SnapshotFacts, side_N: np.ndarray) -> dict[str, Any]:
-    """How rows were sealed, by which column, and how many there are on each side."""
-    by_time = kind_of(split.by, facts) == "date"
-    return {
-        "split_how": split_how(split, facts),
-        "train_rows": int((side_N == sealing.TRAIN).sum()),
-        "test_rows": facts.test_rows if split.file else int((side_N == sealing.TEST).sum()),
-        "group": "" if by_time else split.by,
-        "time": split.by if by_time else "",
-    }
-
-
-def split_how(split: spec.Split, facts: records.SnapshotFacts) -> str:
-    """How rows were sealed, in a sentence."""
-    if split.file:
-        return f"the test is {split.file}; nothing is set aside"
-    if kind_of(split.by, facts) == "date":
-        return f"the last {split.share:.0%} of the rows by {split.by}"
-    if split.by:
-        return f"{split.share:.0%} of the groups of {split.by}, by a hash of their name"
-    return f"{split.share:.0%} of the rows, by a hash of their features: equal rows stay together"
-
-
-def sealed(split: spec.Split, facts: records.SnapshotFacts, side_N: np.ndarray) -> dict[str, Any]:
-    """`test_digest`, the identity of the sealed rows, or `test_why` there is none."""
-    if split.file:
-        why = "" if facts.test_labelled else "the test file has no labels"
-        return {"test_digest": facts.test_digest if facts.test_labelled else None, "test_why": why}
-    if not facts.target:
-        return {"test_digest": None, "test_why": "no target was named"}
-    rows = np.flatnonzero(side_N == sealing.TEST)
-    if len(rows) < LEAST_TEST_ROWS:
-        return {
-            "test_digest": None,
-            "test_why": f"the split sealed {len(rows)} of {len(side_N):,} rows: too few",
-        }
-    identity = hashlib.sha256(facts.digest.encode() + rows.astype("<i8").tobytes())
-    return {"test_digest": identity.hexdigest(), "test_why": ""}
+def groups_of(view: View, target: pl.Series | None) -> list[Summary]:
+    """Rows and base rates of the groups of each protected attribute, and of each two at once; training rows."""
+    outcomes = {} if target is None else groups.outcomes(target, view.positive, view.classes)
+    return groups.summary(view.train_cells, view.protected, outcomes) if view.protected else []
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -168,75 +122,180 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def parquet(frame: pl.DataFrame) -> bytes:
+    """The frame as a Parquet file."""
+    file = io.BytesIO()
+    frame.write_parquet(file)
+    return file.getvalue()
+
+
 # ---------------------------------------------------------------- checks and findings
 
 
-def look(
-    ask: spec.Assess,
-    facts: records.SnapshotFacts,
-    frame: pl.DataFrame,
-    side_N: np.ndarray,
-    target: pl.Series | None,
-    work: Workspace,
-) -> View:
-    """What checks may look at. Errors: BadInput for a protected column that is no feature."""
-    names = features(facts)
+@dataclass(frozen=True)
+class Looked:
+    """What is looked at."""
+
+    view: View
+    target: pl.Series | None
+    """Of the view's training rows."""
+    parted: Partition
+    ids_N: np.ndarray
+    """Snapshot row of each row of the view."""
+
+
+def look(ask: spec.Assess, split: spec.Split, facts: records.SnapshotFacts, work: Workspace) -> Looked:
+    """What checks may look at, the target's training rows, and the sealed split.
+
+    Of more than MOST_ROWS rows an even, seeded sample is looked at; the split is of all rows.
+
+    Errors: BadInput for a protected column that is no feature, and what `partition.part` refuses.
+    """
+    names = partition.features(facts)
     known = set(names)
     for name in ask.protected:
         if name not in known:
             raise BadInput(f"no feature column {name}", where="[assess] protected", asked=name, known=known)
-    learns = side_N == sealing.TRAIN
-    every = frame.select(names)
-    train = every if learns.all() else every.filter(learns)
+    table = work.rows(facts.digest, facts.rows)
+    ids_N = sample(table.rows, MOST_ROWS, Seed(0).child("assess"))
+    looked = table.take(ids_N)
+    every = looked.select(names)
     cells = Cells(every)
-    return View(
+    found = found_structure(facts, looked, every, cells)
+    parted = partition.part(split, facts, table, found)
+    learns = pl.Series(parted.learns_N[ids_N])
+    train = every if learns.all() else every.filter(learns)
+    target = looked[facts.target].filter(learns) if facts.target else None
+    outputs = given_outputs(ask.probabilities, facts, table.rows, work) if ask.probabilities else None
+    view = View(
         all=every,
         train=train,
-        train_ids=np.flatnonzero(learns),
+        train_ids=np.flatnonzero(learns.to_numpy()),
         columns={column.name: column for column in facts.columns if column.name in known},
         task=facts.task,
         target_name=facts.target,
         classes=facts.classes,
         positive=facts.positive,
         protected=ask.protected,
-        keep_rows=lambda rows, scores: keep_rows(rows, scores, work),
+        keep_rows=lambda rows, scores, values=None: keep_rows(ids_N[rows], scores, values, work),
         cells=cells,
         train_cells=cells if train is every else Cells(train),
-        probe=None if target is None else probe_of(train, target, facts),
+        probe=None
+        if target is None
+        else probe_of(train, target, facts, units(looked.filter(learns), names, parted.group)),
+        group=parted.group,
+        time=parted.time,
+        structure=found,
+        schema=frozen(ask.schema, schema.Schema, work) if ask.schema else None,
+        ledger=frozen(ask.ledger, Ledger, work) if ask.ledger else None,
+        base=work.source_folder,
         test=work.frame(facts.test_digest).select(names) if facts.test_digest else None,
+        probabilities=outputs[ids_N][learns.to_numpy()] if outputs is not None else None,
     )
+    return Looked(view, target, parted, ids_N)
 
 
-def probe_of(train: pl.DataFrame, target: pl.Series, facts: records.SnapshotFacts) -> Probe:
+def found_structure(
+    facts: records.SnapshotFacts, frame: pl.DataFrame, every: pl.DataFrame, cells: Cells
+) -> structure.Structure:
+    """Entities and order among the features and the kept identifiers; the target is not looked at."""
+    if not facts.keep:
+        return structure.find(every, cells)
+    wide = frame.select(*every.columns, *facts.keep)
+    return structure.find(wide, Cells(wide))
+
+
+def units(train: pl.DataFrame, names: list[str], group: str) -> np.ndarray | None:
+    """A key of the group of each training row; None where rows stand for themselves."""
+    return sealing.unit_keys(train, names, group) if group else None
+
+
+def probe_of(train: pl.DataFrame, target: pl.Series, facts: records.SnapshotFacts, unit_N: np.ndarray | None) -> Probe:
     """Quick models over the training rows, fitted when a check first asks."""
-    return Probe(train, models.target_array(target, facts), str(facts.task), len(facts.classes) or 1)
+    outputs = len(facts.classes) or 1
+    return Probe(train, models.target_array(target, facts), str(facts.task), outputs, unit_N=unit_N)
 
 
-def keep_rows(rows: Sequence[int] | np.ndarray, scores: Sequence[float] | np.ndarray, work: Workspace) -> Rows:
-    """Row numbers of the snapshot and their scores, as a Parquet file of the run."""
+def frozen(file: str, kind: type[F], work: Workspace) -> F:
+    """A schema or ledger that was written before. Errors: BadInput."""
+    try:
+        return msgspec.json.decode(tables.file_bytes(work.base / file), type=kind)
+    except msgspec.DecodeError as error:
+        what = f"the file is no {kind.__name__.lower()} of forgeline ({error})"
+        raise BadInput(what, where=file, remedy="Give one that forgeline wrote.") from None
+
+
+def given_outputs(file: str, facts: records.SnapshotFacts, rows: int, work: Workspace) -> np.ndarray:
+    """A user's own model's outputs for every row, float64 [N, classes] or [N, 1]. Errors: BadInput."""
+    table = tables.read(tables.find(file, work.base), facts.missing).frame
+    wanted = [label_text(label) for label in ordered(facts)] or ["prediction"]
+    columns = [f"probability_{label}" if f"probability_{label}" in table.columns else label for label in wanted]
+    for name in columns:
+        if name not in table.columns:
+            raise BadInput(f"no column {name}", where=file, asked=name, known=table.columns)
+    if table.height != rows:
+        says = f"{table.height:,} rows of outputs for {rows:,} rows of data"
+        raise BadInput(says, where=file, remedy="Give one row of outputs for each row of the data, in the same order.")
+    wide = table.select(pl.col(name).cast(pl.Float64, strict=False) for name in columns)
+    for name in columns:
+        finite = wide[name].is_finite().fill_null(False)
+        if not finite.all():
+            odd = (~finite).arg_max()
+            where = f"{file}, row {odd} (counted from 0)"
+            raise BadInput(f"{name} holds no number", where=where, remedy="Mend the cell.")
+    return np.asarray(wide.to_numpy())
+
+
+def keep_rows(
+    rows: Sequence[int] | np.ndarray,
+    scores: Sequence[float] | np.ndarray,
+    values: Sequence[str] | None,
+    work: Workspace,
+) -> Rows:
+    """Row numbers of the snapshot, their scores and suggested labels, as a Parquet file of the run."""
     columns = {"row": np.asarray(rows, np.int64), "score": np.asarray(scores, np.float64)}
-    file = io.BytesIO()
-    pl.DataFrame(columns).write_parquet(file)
-    return Rows(count=len(rows), ref=work.put(file.getvalue(), "rows.parquet"))
+    frame = pl.DataFrame(columns)
+    if values is not None:
+        frame = frame.with_columns(pl.Series("value", values, dtype=pl.String))
+    return Rows(count=len(rows), ref=work.put(parquet(frame), "rows.parquet"))
+
+
+def rows_of(rows: Rows, ids_N: np.ndarray, work: Workspace) -> pl.DataFrame:
+    """The rows that a finding names, as places in the view."""
+    assert rows.ref is not None
+    named = mending.rows_of(work.get(rows.ref))
+    return named.with_columns(row=pl.Series(np.searchsorted(ids_N, named["row"].to_numpy())))
 
 
 def run_checks(
     ask: spec.Assess, view: View, target: pl.Series | None, work: Workspace
-) -> tuple[list[str], list[Finding]]:
-    """Names of the checks that ran, and what they found, round by round.
+) -> tuple[list[str], dict[str, str], list[Finding]]:
+    """Names of the checks that ran, why the others could not, and what was found, round by round.
 
     Errors: BadInput for an unknown check or option.
     """
     catalog = work.catalog
     options = {part.get("use"): catalog.check_options("checks", part, "[[assess.checks]]") for part in ask.checks}
     checks = {name: catalog.load("checks", name) for name in catalog.names("checks")}
+    lacks = {name: lacking(check, view) for name, check in checks.items()}
     found: list[Finding] = []
     for number in ROUNDS:
         seen = replace(view, found=tuple(found))
         for name, check in checks.items():
-            if getattr(check, "round", 0) == number:
+            if getattr(check, "round", 0) == number and not lacks[name]:
                 found += check.check(seen, target, **options.get(name, {}))
-    return list(checks), found
+    return [name for name in checks if not lacks[name]], {name: why for name, why in lacks.items() if why}, found
+
+
+def lacking(check: Any, view: View) -> str:
+    """Why a check cannot judge: the first thing it `needs` that is not there; empty when it can."""
+    there = {
+        "target": view.probe is not None,
+        "test": view.test is not None,
+        "ledger": view.ledger is not None,
+        "protected": bool(view.protected),
+    }
+    return next((NEEDS[need] for need in getattr(check, "needs", ()) if not there[need]), "")
 
 
 def rank(finding: Finding) -> tuple[int, str, list[str]]:
@@ -249,14 +308,23 @@ def covers(accept: spec.Accept, finding: Finding) -> bool:
     return accept.code == finding.code and (not accept.columns or set(finding.columns) <= set(accept.columns))
 
 
-def accepted(ask: spec.Assess, found: list[Finding]) -> list[dict[str, Any]]:
-    """Who signed for which finding, and why."""
-    return [
-        {"code": finding.code, "columns": finding.columns, "by": accept.by, "reason": accept.reason}
-        for finding in found
-        for accept in ask.accept
-        if covers(accept, finding)
-    ]
+def accepted(ask: spec.Assess, found: list[Finding], decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+    """Who signed for which finding, and why: in the spec, or in a review."""
+    kept = {each.key: each for each in decisions if each.row is None and each.decision == "keep" and each.by}
+    signed = [(one, accept.by, accept.reason) for one in found for accept in ask.accept if covers(accept, one)]
+    signed += [(one, each.by, each.reason) for one in found if (each := kept.get(finding_key(one)))]
+    return [{"code": one.code, "columns": one.columns, "by": by, "reason": reason} for one, by, reason in signed]
+
+
+def finding_key(finding: Finding) -> tuple[str, tuple[str, ...]]:
+    """What a decision names a finding by."""
+    return finding.code, tuple(finding.columns)
+
+
+def decided(decision: Decision) -> Decided:
+    """A decision about a whole finding, for the record."""
+    word: Any = decision.decision
+    return Decided(code=decision.code, columns=decision.columns, decision=word, by=decision.by, reason=decision.reason)
 
 
 def unused(ask: spec.Assess, found: list[Finding]) -> list[Finding]:
@@ -276,46 +344,117 @@ def unused(ask: spec.Assess, found: list[Finding]) -> list[Finding]:
 # ---------------------------------------------------------------- numbers
 
 
-def quality(view: View, found: list[Finding]) -> dict[str, Number]:
-    """Completeness and consistency, as shares of the cells of every row's features, with Wilson intervals.
+def with_gains(found: list[Finding], queue: Queue | None) -> list[Finding]:
+    """The findings with what mending each is expected to gain."""
+    gains = queue.gains if queue else {}
+    return [
+        msgspec.structs.replace(one, numbers=one.numbers | {"gain": gains[at].value}) if at in gains else one
+        for at, one in enumerate(found)
+    ]
 
-    Completeness: cells that are not missing. Consistency: the share of rows that repeat no earlier one, times
-    that of columns that vary, times that of cells that are finite and of their column's kind.
-    """
-    rows, columns = view.all.height, max(view.all.width, 1)
-    cells = rows * columns
-    missing = sum(view.all[name].null_count() for name in view.all.columns)
-    repeats = sum(finding.rows.count for finding in found if finding.code == "quality.duplicate" and finding.rows)
-    constant = sum(len(finding.columns) for finding in found if finding.code == "quality.constant")
-    odd = sum(finding.numbers["cells"] for finding in found if finding.code in ODD)
-    consistent = (1 - repeats / rows) * (1 - constant / columns) * max(0.0, 1 - odd / cells)
+
+def remedies(found: list[Finding], queue: Queue | None) -> list[Remedy]:
+    """The queue, for the record."""
+    return [
+        Remedy(
+            finding=at,
+            code=found[at].code,
+            columns=found[at].columns,
+            rows=rows.count if (rows := found[at].rows) else 0,
+            do=fix.do if (fix := found[at].fix) else "",
+            gain=queue.gains[at].value,
+            low=queue.gains[at].low,
+            high=queue.gains[at].high,
+            why=queue.gains[at].why,
+        )
+        for at in (queue.order if queue else [])
+        if queue
+    ]
+
+
+def score(queue: Queue | None) -> dict[str, Number]:
+    """`quality.score`: 1 − (gain of the whole queue) ÷ (skill over the constant predictor after fixing)."""
+    if queue is None:
+        return {"quality.score": Number(value=None, why="no target was named, so nothing can be gained or lost")}
+    if queue.skill.low <= 0:
+        why = "no model of these columns beats the constant predictor, so there is no skill to lose"
+        return {"quality.score": Number(value=None, why=why)}
+    whole, rows = queue.whole, queue.rows
+    value, low, high = (
+        min(1.0, max(0.0, 1 - gain / queue.skill.value)) for gain in (whole.value, whole.high, whole.low)
+    )
     return {
-        "quality.completeness": share(cells - missing, cells),
-        "quality.consistency": share(consistent * cells, cells),
+        "quality.score": Number(value=value, low=low, high=high, level=0.95, unit="share of the skill", n=rows),
+        "quality.gain": Number(value=whole.value, low=whole.low, high=whole.high, level=0.95, unit="loss", n=rows),
     }
 
 
-def row_counts(split: spec.Split, facts: records.SnapshotFacts, side_N: np.ndarray) -> dict[str, Number]:
+def quality(view: View, found: list[Finding]) -> dict[str, Number]:
+    """Completeness, consistency and label fidelity, 0 to 1, with Wilson intervals.
+
+    Completeness: features' cells that are not missing, hidden markers counted as missing. Consistency: the share of
+    rows that repeat or contradict no other, times that of columns that vary, times that of cells that fit their
+    column. Label fidelity: the share of labels that are right, as far as a model of the columns can tell.
+    """
+    rows, columns = view.all.height, max(view.all.width, 1)
+    cells = rows * columns
+    missing = sum(view.cells.missing(name) for name in view.cells.names) + cells_of(found, HIDDEN)
+    repeats = sum(one.numbers.get("beyond_chance", one.rows.count) for one in found if one.code in DOUBLED and one.rows)
+    constant = sum(len(one.columns) for one in found if one.code == "quality.constant")
+    odd = cells_of(found, ODD)
+    consistent = max(0.0, 1 - repeats / rows) * (1 - constant / columns) * max(0.0, 1 - odd / cells)
+    return {
+        "quality.completeness": share(max(0, cells - missing), cells),
+        "quality.consistency": share(consistent * cells, cells),
+        "quality.label_fidelity": fidelity(view, found),
+    }
+
+
+def cells_of(found: list[Finding], codes: Sequence[str]) -> float:
+    """How many cells the findings of some codes name."""
+    return sum(
+        one.numbers.get("cells", one.rows.count * max(1, len(one.columns)) if one.rows else 0)
+        for one in found
+        if one.code in codes
+    )
+
+
+def fidelity(view: View, found: list[Finding]) -> Number:
+    """The share of labels that are right, by `label.error`; where it found nothing, none of those judged is wrong."""
+    if view.probe is None:
+        return Number(value=None, why="no target was named")
+    wrong = next((one.numbers for one in found if one.code == "label.error" and "share" in one.numbers), None)
+    judged = len(view.probe.rows_P)
+    if wrong is None:
+        return share(judged, judged, "share of labels")
+    low, high = 1 - wrong.get("high", wrong["share"]), 1 - wrong.get("low", wrong["share"])
+    return Number(value=1 - wrong["share"], low=low, high=high, level=0.95, unit="share of labels", n=judged)
+
+
+def row_counts(parted: Partition, split: spec.Split, facts: records.SnapshotFacts) -> dict[str, Number]:
     """`rows.train` and `rows.test`."""
-    there = sides(split, facts, side_N)
+    there = partition.sides(parted, split, facts)
     return {f"rows.{side}": Number(value=there[f"{side}_rows"], unit="rows") for side in ("train", "test")}
 
 
-def share(part: float, cells: int) -> Number:
-    """A share of cells with its interval."""
-    low, high = stats.wilson(part, cells)
-    return Number(value=part / cells, low=low, high=high, level=0.95, unit="share of cells", n=cells)
+def share(part: float, of: int, unit: str = "share of cells") -> Number:
+    """A share with its interval."""
+    low, high = stats.wilson(part, of)
+    return Number(value=part / of, low=low, high=high, level=0.95, unit=unit, n=of)
 
 
-def counts(ask: spec.Assess, refine: spec.Refine, found: list[Finding]) -> dict[str, Number]:
+def counts(
+    refine: spec.Refine, found: list[Finding], signed: list[dict[str, Any]], decisions: Sequence[Decision]
+) -> dict[str, Number]:
     """Findings by severity; blocking ones that are accepted, or whose fix is asked for, do not count."""
     named = refine.apply if isinstance(refine.apply, list) else []
+    to_apply = review.by_finding(decisions, "apply")
     open_blocks = [
         finding
         for finding in found
         if finding.severity == "block"
-        and not any(covers(accept, finding) for accept in ask.accept)
-        and not (finding.fix and finding.code in named)
+        and not any((each["code"], each["columns"]) == (finding.code, finding.columns) for each in signed)
+        and not (finding.fix and (finding.code in named or finding_key(finding) in to_apply))
     ]
     tally = {severity: sum(finding.severity == severity for finding in found) for severity in ("warn", "note")}
     return {
@@ -325,8 +464,9 @@ def counts(ask: spec.Assess, refine: spec.Refine, found: list[Finding]) -> dict[
     }
 
 
-def ratios(impacts: list[Impact]) -> dict[str, Number]:
-    """`bias.<attribute>.disparate_impact`: lowest base rate over highest, training rows."""
+def ratios(told: list[Summary]) -> dict[str, Number]:
+    """`bias.<attribute>.disparate_impact` of single attributes: lowest base rate over highest, training rows."""
+    impacts = [one.impact for one in told if one.impact and len(one.columns) == 1]
     return {f"bias.{impact.attribute}.disparate_impact": ratio(impact) for impact in impacts}
 
 
@@ -342,13 +482,14 @@ def ratio(impact: Impact) -> Number:
 # ---------------------------------------------------------------- shapes
 
 
-def columns_table(view: View) -> Table:
-    """One line a column: what it holds."""
+def columns_table(view: View, personal: Collection[str]) -> Table:
+    """One line a column: what it holds; of personal data no value is shown."""
     rows: list[list[Cell]] = []
     for name in view.all.columns[:MOST_COLUMNS]:
         column = view.columns[name]
-        missing = view.all[name].null_count() / view.all.height
-        rows.append([name, column.kind, missing, column.distinct, *profile.summary(view.train[name])])
+        missing = view.cells.missing(name) / view.all.height
+        shown = profile.Summary() if name in personal else profile.summary(view.train[name])
+        rows.append([name, column.kind, missing, column.distinct, *shown])
     hidden = view.all.width - len(rows)
     more = f" {hidden:,} more columns are not shown." if hidden else ""
     return Table(
@@ -359,26 +500,25 @@ def columns_table(view: View) -> Table:
     )
 
 
-def rates_table(impact: Impact) -> Table:
-    """Base rate of each group of a protected attribute, lowest first."""
-    top = impact.groups[-1].rate if impact.groups else 0.0
-    rows: list[list[Cell]] = []
-    for group in impact.groups:
-        low, high = stats.wilson(group.positives, group.rows)
-        to_top = group.rate / top if top else None
-        rows.append([group.name, group.rows, group.rate, low, high, to_top])
-    rows += [[group.name, group.rows, None, None, None, None] for group in impact.refused]
+def rates_table(told: Summary) -> Table:
+    """Rows and base rate of each group, the lowest first; groups too small to judge last, without figures."""
+    rows: list[list[Cell]] = [
+        [one.group, one.rows, one.rate, one.low, one.high, one.ratio, one.difference, not one.refused]
+        for one in told.lines
+    ]
     return Table(
-        title=f"{impact.attribute}: how often {impact.outcome}",
-        columns=["group", "rows", "base rate", "low", "high", "ratio to highest"],
+        title=f"{told.attribute}: how often {told.outcome}" if told.outcome else f"{told.attribute}: rows",
+        columns=["group", "rows", "base rate", "low", "high", "ratio to highest", "difference to highest", "judged"],
         rows=rows,
-        note=f"Training rows; 95% intervals. Groups of fewer than {groups.LEAST_ROWS} rows are not compared.",
+        note=f"Training rows; 95% intervals. Groups of fewer than {groups.LEAST_ROWS} rows are not judged.",
     )
 
 
-def histograms(view: View, target: pl.Series | None, found: list[Finding]) -> list[Histogram]:
-    """The target, then the first columns that say something, over training rows."""
-    dull = {name for finding in found if finding.code in DULL for name in finding.columns}
+def histograms(
+    view: View, target: pl.Series | None, found: list[Finding], personal: Collection[str]
+) -> list[Histogram]:
+    """The target, then the first columns that say something and are not personal, over training rows."""
+    dull = {name for finding in found if finding.code in DULL for name in finding.columns} | set(personal)
     names = [name for name in view.train.columns if name not in dull and view.columns[name].kind != "date"]
     drawn = [histogram(view.train[name], name) for name in names[:MOST_HISTOGRAMS]]
     if target is not None:

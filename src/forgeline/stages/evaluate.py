@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
-from forgeline import catalog, models, records, spec
+from forgeline import bookkeeping, catalog, models, records, spec
 from forgeline.engine import groups, stats
 from forgeline.records import Curve, Histogram, Member, Number, Table, scored
 
@@ -77,6 +78,7 @@ def evaluate(
         numbers["test.reads"] = Number(value=reads, unit="reads", measured=True)
     numbers |= overfit(metric, cv, beside.get("train"), data)
     exam = test or cv
+    kept = bookkeeping.ledger(snapshot, assessment, refinement, compression, work)
     fairness, fairness_tables = fair(exam, assessment, snapshot, seed)
     return records.Evaluation(
         facts=records.EvaluationFacts(
@@ -86,7 +88,9 @@ def evaluate(
             threshold=ask.threshold if data.task == "binary" else None,
             positive=snapshot.facts.positive,
             predictions=work.put_array(test.p_NK, "predictions.npy") if test else None,
+            ledger=work.put(msgspec.json.encode(kept), "ledger.json"),
         ),
+        findings=bookkeeping.findings(kept),
         numbers=numbers | fairness | calibration_error(exam),
         tables=[headline(numbers, names), *fairness_tables, *confusion(exam, refinement)],
         curves=[calibration_curve(exam)],

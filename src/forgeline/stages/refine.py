@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forgeline import catalog, kinds, mending, models, records, spec
+from forgeline import catalog, kinds, mending, models, partition, records, spec
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode, ensemble, information, split
 from forgeline.engine.seeds import Seed
@@ -36,6 +36,7 @@ class Sheet:
     frame: pl.DataFrame
     ids: np.ndarray
     """Snapshot row of each training row."""
+    target: str = ""
     dropped: dict[str, str] = field(default_factory=dict)
     markers: dict[str, list[str]] = field(default_factory=dict)
     spellings: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -65,7 +66,7 @@ def refine(
     sealed = work.array(assessment.facts.split)
     ids = np.flatnonzero(sealed == 0)
     frame = work.frame(facts.digest)
-    sheet = Sheet(frame[ids], ids, kinds={column.name: column.kind for column in facts.columns})
+    sheet = Sheet(frame[ids], ids, facts.target, kinds={column.name: column.kind for column in facts.columns})
     leave_out(sheet, ask, snapshot, assessment)
     apply_fixes(sheet, ask, assessment, work)
     y_N, weight_N = models.target_of(sheet.frame, snapshot), models.weights_of(sheet.frame, snapshot)
@@ -96,13 +97,14 @@ def leave_out(sheet: Sheet, ask: spec.Refine, snapshot: records.Snapshot, assess
 
 
 def apply_fixes(sheet: Sheet, ask: spec.Refine, assessment: records.Assessment, work: Workspace) -> None:
-    """Apply the fixes that [refine] apply allows; a blocking finding's only when its code is named."""
+    """Apply the fixes that [refine] apply and the review allow; a blocking finding's only when it is named."""
     named = {ask.apply} if isinstance(ask.apply, str) else set(ask.apply)
+    decided = {(each.code, *each.columns): each.decision for each in assessment.facts.decided}
     for finding in assessment.findings:
-        fix = finding.fix
-        if fix is None:
+        fix, word = finding.fix, decided.get((finding.code, *finding.columns))
+        if fix is None or word == "keep":
             continue
-        by_name = finding.code in named
+        by_name = finding.code in named or word == "apply"
         if by_name and not fix.by_line:
             raise BadInput(
                 f"the fix of {finding.code} ({fix.do}) is not one that refine can apply",
@@ -111,6 +113,8 @@ def apply_fixes(sheet: Sheet, ask: spec.Refine, assessment: records.Assessment, 
             )
         if by_name or ("safe" in named and fix.safe and finding.severity != "block"):
             apply_fix(sheet, finding, work)
+    if assessment.facts.review:
+        apply_rows(sheet, mending.rows_of(work.get(assessment.facts.review)), assessment.facts.review.name)
     found = {finding.code for finding in assessment.findings}
     for code in sorted(named - found - {"safe", "none"}):
         says = f"[refine] apply names {code}, which was not found here. {choices(code, found)}".strip()
@@ -132,11 +136,39 @@ def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
     elif fix.do == "map":
         for name in here:
             sheet.spellings[name] = sheet.spellings.get(name, {}) | fix.values
-    elif fix.do == "drop_rows" and finding.rows and finding.rows.ref:
-        gone = mending.rows_of(work.get(finding.rows.ref))["row"].to_numpy()
-        sheet.frame, sheet.ids = mending.without_rows(sheet.frame, sheet.ids, gone)
+    elif fix.do in ("drop_rows", "relabel") and finding.rows and finding.rows.ref:
+        mend_rows(sheet, fix.do, mending.rows_of(work.get(finding.rows.ref)))
     sheet.frame = mending.mended(sheet.frame, fix)
     sheet.did(fix.do, here, f"{finding.code}: {fix.says or finding.says}")
+
+
+def mend_rows(sheet: Sheet, do: str, named: pl.DataFrame) -> None:
+    """Leave rows out, or give them the label suggested; a row whose label nobody knows better is left out."""
+    import polars as pl
+
+    if do == "relabel" and "value" in named.columns and sheet.target:
+        better = named.filter(pl.col("value").is_not_null() & (pl.col("value") != ""))
+        rows, values = better["row"].to_numpy(), better["value"].to_list()
+        labels = mending.relabelled(sheet.frame[sheet.target], sheet.ids, rows, values)
+        sheet.frame = sheet.frame.with_columns(labels.alias(sheet.target))
+        named = named.filter(~pl.col("row").is_in(rows))
+    sheet.frame, sheet.ids = mending.without_rows(sheet.frame, sheet.ids, named["row"].to_numpy())
+
+
+def apply_rows(sheet: Sheet, decided: pl.DataFrame, name: str) -> None:
+    """What a review says of single rows: a label, no row, or no value in the finding's columns."""
+    import json
+
+    import polars as pl
+
+    for (do, columns), some_rows in decided.group_by("do", "columns", maintain_order=True):
+        here = [each for each in json.loads(str(columns)) if each in sheet.frame.columns and each != sheet.target]
+        if do == "missing":
+            gone = pl.Series(np.isin(sheet.ids, some_rows["row"].to_numpy()))
+            sheet.frame = sheet.frame.with_columns(sheet.frame[each].set(gone, None) for each in here)
+        else:
+            mend_rows(sheet, str(do), some_rows)
+        sheet.did(str(do), here, f"{some_rows.height} rows, as {name} says")
 
 
 # ---------------------------------------------------------------- folds
@@ -173,7 +205,8 @@ def folds_of(
             remedy="Add rows, or lower [split] share.",
         )
     if facts.time:
-        fold_N = split.blocks(frame[facts.time].to_physical().fill_null(0).to_numpy(), count)
+        moments = partition.moments_of(frame[facts.time])
+        fold_N = split.blocks(moments.fill_null(moments.min()).to_numpy(), count)
         return several(fold_N, f"share one moment of {facts.time}")
     keys = split.unit_keys(frame, columns, facts.group)
     strata = (

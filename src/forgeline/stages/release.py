@@ -41,7 +41,7 @@ def release(
     files = {
         "model.onnx": work.get(compression.facts.model),
         "signature.json": work.get(compression.facts.signature),
-        "reference.json": reference(snapshot, refinement, evaluation, work),
+        "reference.json": reference(snapshot, assessment, refinement, evaluation, work),
         "predict.py": resources.files("forgeline.serving").joinpath("reader.py").read_bytes(),
     }
     digest = digest_of(files)
@@ -78,11 +78,12 @@ def place(files: dict[str, bytes], work: Workspace) -> None:
 
 def reference(
     snapshot: records.Snapshot,
+    assessment: records.Assessment,
     refinement: records.Refinement,
     evaluation: records.Evaluation,
     work: Workspace,
 ) -> bytes:
-    """Sketches of the training rows, and of what the shipped model says of the sealed rows; never rows.
+    """Sketches and schema of the training rows, what the shipped model says of the sealed rows; never rows.
 
     Out-of-fold predictions would not do: each is one fold model's, and spreads more than the mean that ships.
     """
@@ -104,6 +105,8 @@ def reference(
         classes=refinement.facts.classes,
         target=data.y_N,
     )
+    expected = assessment.facts.table_schema
+    made["schema"] = json.loads(work.get(expected)) if expected else None
     return json.dumps(made, ensure_ascii=False, indent=1).encode()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def snapshot(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> records.
             licence=ask.licence,
         ),
         place=place(work),
-        findings=[*quality(table, ask)],
+        findings=[*quality(table, ask, work)],
     )
 
 
@@ -270,20 +271,22 @@ def check_labels(target: pl.Series, fact: Fact, aim: targets.Aim | None, file: s
 # ---------------------------------------------------------------- findings
 
 
-def quality(table: Table, ask: spec.Snapshot) -> Iterator[Finding]:
-    """What reading the rows showed; kept identifiers are not looked at."""
+def quality(table: Table, ask: spec.Snapshot, work: Workspace) -> Iterator[Finding]:
+    """What reading the rows showed; kept identifiers are not looked at. Odd cells that are still there have rows."""
     facts = [fact for fact in table.facts if fact.name not in ask.keep]
     yield from notices(
         "quality.mixed_type",
         {fact.name: (fact.mixed.cells, mixed_says(fact)) for fact in facts if fact.mixed},
         lambda columns: Fix(do="cast", columns=columns, to="number", says="read as numbers, the rest as missing"),
         ask,
+        lambda name: keep_rows(no_number(table.frame[name]), work),
     )
     yield from notices(
         "quality.infinite",
         {fact.name: (fact.infinite, infinite_says(fact, ask)) for fact in facts if fact.infinite},
         lambda columns: Fix(do="missing", columns=columns, markers=["inf"], says="treat as missing"),
         ask,
+        lambda name: keep_rows(table.frame[name].is_infinite(), work),
     )
     yield from notices(
         "quality.large_integer",
@@ -303,8 +306,25 @@ def quality(table: Table, ask: spec.Snapshot) -> Iterator[Finding]:
         yield wide(table.frame.width)
 
 
+def no_number(text: pl.Series) -> pl.Series:
+    """Which cells are there but are no numbers."""
+    return text.is_not_null() & text.cast(pl.Float64, strict=False).is_null()
+
+
+def keep_rows(chosen: pl.Series, work: Workspace) -> Rows:
+    """Row numbers (0-based) of the chosen cells, as a Parquet file of the run."""
+    rows = chosen.arg_true().cast(pl.Int64)
+    file = io.BytesIO()
+    pl.DataFrame({"row": rows, "score": pl.repeat(1.0, len(rows), eager=True)}).write_parquet(file)
+    return Rows(count=len(rows), ref=work.put(file.getvalue(), "rows.parquet"))
+
+
 def notices(
-    code: str, found: dict[str, tuple[int, str]], fix: Callable[[list[str]], Fix] | None, ask: spec.Snapshot
+    code: str,
+    found: dict[str, tuple[int, str]],
+    fix: Callable[[list[str]], Fix] | None,
+    ask: spec.Snapshot,
+    rows: Callable[[str], Rows] | None = None,
 ) -> Iterable[Finding]:
     """A warning a column, or one for all when they are many; the target is never mended."""
     if len(found) > SINGLY:
@@ -327,7 +347,7 @@ def notices(
             severity="warn",
             says=says,
             columns=[name],
-            rows=Rows(count=cells),
+            rows=rows(name) if rows else Rows(count=cells),
             numbers={"cells": cells},
             fix=fix([name]) if fix and name != ask.target else None,
         )

@@ -24,3 +24,13 @@ def test_the_threshold_is_an_option():
 
 def test_full_columns_are_clean():
     assert not list(missing.check(*view(pl.DataFrame({"a": [0, 1], "b": ["x", "y"]}))))
+
+
+def test_the_rows_are_named_up_to_a_number():
+    table, _ = view(pl.DataFrame({"a": [1, None, None, 4, 5, 6]}))
+    (found,) = missing.check(table, None)
+    assert found.rows.count == 2
+    assert table.keep_rows.kept[-1][0].tolist() == [1, 2]
+    (found,) = missing.check(table, None, most_rows=1)
+    assert found.rows.count == 2
+    assert len(table.keep_rows.kept) == 1

@@ -123,7 +123,7 @@ def test_a_rare_class_is_not_copied_by_chance():
 def test_infinite_and_enormous_values_are_no_obstacle():
     broken = {"infinite": np.where(GAPS, np.inf, X[:, 1]), "enormous": X[:, 1] * 1e307}
     assert found(broken, X[:, 0] + X[:, 2]) == [["x0", "x2"]]
-    assert found(broken, X[:, 1] * 1e307) == []
+    assert found(broken, X[:, 1] * 1e307) == [["x1"], ["enormous"]]
 
 
 def test_nothing_to_find_without_a_target():
@@ -134,3 +134,33 @@ def test_gaps_do_not_make_a_copy_of_a_few_rare_rows():
     rare = np.isin(np.arange(ROWS), [1, 11, 21, 31, 41, 51])
     gappy = pl.Series(rare & (np.arange(ROWS) < 10)).set(pl.Series(rare & (np.arange(ROWS) > 10)), None)
     assert found({"gappy": gappy}, np.where(rare, "yes", "no")) == []
+
+
+def altered(copy, share=0.05):
+    draw = np.random.default_rng(4)
+    moved = draw.random(ROWS) < share
+    copy = np.array(copy)
+    copy[moved] = copy[draw.integers(0, ROWS, int(moved.sum()))]
+    return copy
+
+
+NEAR = {
+    "classes": (altered(np.char.upper(LABEL)), LABEL),
+    "flag as words": (altered(np.where(FLAG == 1, "yes", "no")), FLAG),
+    "rounded": (np.round(X[:, 0] * 3, 1), np.exp(X[:, 0])),
+    "falling": (altered(-np.exp(X[:, 0])), X[:, 0] ** 3),
+    "in bins": (np.searchsorted([-1, -0.3, 0.3, 1], X[:, 0]), X[:, 0] ** 3),
+    "bins with names": (altered(np.array(list("dacbe"))[np.searchsorted([-1, -0.3, 0.3, 1], X[:, 0])]), X[:, 0] ** 3),
+}
+
+
+@pytest.mark.parametrize("case", NEAR)
+def test_a_copy_with_a_few_cells_altered(case):
+    copy, target = NEAR[case]
+    kept = {} if case in ("classes", "flag as words") else {"x0": X[:, 1]}
+    assert found({**kept, "copy": copy}, target) == [["copy"]]
+
+
+def test_columns_that_go_with_the_target_are_no_near_copies():
+    noisy = X[:, 0] + 0.3 * DRAW.normal(size=ROWS)
+    assert found({"x0": noisy, "half": (X[:, 0] > 0) * 1.0}, X[:, 0]) == []

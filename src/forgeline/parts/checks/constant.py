@@ -7,11 +7,13 @@ import polars as pl
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
+codes = ("quality.constant",)
+
 
 def check(table: View, target: pl.Series | None) -> Iterator[Finding]:
     """`quality.constant`. A value beside gaps is no constant: the gaps may say something."""
     for name in table.all.columns:
-        if constant(table.all[name]):
+        if constant(table, name):
             yield Finding(
                 code="quality.constant",
                 severity="note",
@@ -21,8 +23,10 @@ def check(table: View, target: pl.Series | None) -> Iterator[Finding]:
             )
 
 
-def constant(values: pl.Series) -> bool:
+def constant(table: View, name: str) -> bool:
     """Whether every row holds the same value, and it is not missing; the first rows settle most columns."""
-    if len(values) < 2 or values.null_count():
+    cells = table.cells
+    if cells.rows < 2 or cells.missing(name):
         return False
-    return values.head(1000).n_unique() == 1 and values.n_unique() == 1
+    values = table.all[name]
+    return bool((values.head(100) == values[0]).all()) and cells.distinct(name) == 1

@@ -5,31 +5,43 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from forgeline.engine import split
+from forgeline.engine import neighbours
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
+codes = ("quality.duplicate",)
 
-def check(table: View, target: pl.Series | None) -> Iterator[Finding]:
+
+def check(
+    table: View, target: pl.Series | None, *, warn_share: float = 0.01, least_share: float = 0.002
+) -> Iterator[Finding]:
     """`quality.duplicate`: each repeat of an earlier row; score is how many rows share its values.
 
-    Training rows must also agree in the target; the target of sealed rows is not looked at. Equal rows are on
-    the same side of the split, so the two never mix.
+    Training rows must also agree in the target; the target of sealed rows is not looked at. Where rows with few
+    possible values are bound to meet, repeats are a note and there is nothing to mend; so they are below
+    `least_share` of the rows, where chance is not worked out. Others are a warning from `warn_share` on.
     """
     frame = table.all if target is None else table.all.with_columns(known_target(table, target))
-    _, first, position, copies = np.unique(
-        split.keys(frame, frame.columns), return_index=True, return_inverse=True, return_counts=True
-    )
-    later = np.flatnonzero(first[position] != np.arange(frame.height))
+    if not table.all.width:
+        return
+    repeats = neighbours.repeats(frame, least_share=least_share)
+    later, share = repeats.later, len(repeats.later) / max(frame.height, 1)
     if not len(later):
         return
+    numbers = {"repeats": float(len(later)), "share": share}
+    if not np.isnan(repeats.chance):
+        numbers |= {"chance": repeats.chance, "beyond_chance": repeats.beyond}
+    beyond = bool(repeats.beyond > 0)
+    says = f"{len(later):,} of {frame.height:,} rows repeat an earlier row"
+    if not beyond and 2 * repeats.chance >= len(later):
+        says += f"; chance alone would bring about {repeats.chance:,.0f}, as few values are possible"
     yield Finding(
         code="quality.duplicate",
-        severity="note",
-        says=f"{len(later):,} of {frame.height:,} rows repeat an earlier row",
-        rows=table.keep_rows(later, copies[position[later]]),
-        numbers={"repeats": len(later), "share": len(later) / frame.height},
-        fix=Fix(do="drop_rows", says="keep the first of equal training rows"),
+        severity="warn" if beyond and share >= warn_share else "note",
+        says=says,
+        rows=table.keep_rows(later, repeats.copies_N[later]),
+        numbers=numbers,
+        fix=Fix(do="drop_rows", says="keep the first of equal training rows") if beyond else None,
     )
 
 

@@ -8,6 +8,8 @@ import polars as pl
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
+codes = ("quality.identifier",)
+
 KEY_NAME = re.compile(r"(?:^|[^A-Za-z])(?i:id|uuid|guid|key)$|[a-z](?:Id|ID|Key)$")
 """`id`, `user_id`, `customerID`; not `paid`, `monkey`."""
 
@@ -16,26 +18,27 @@ def check(
     table: View, target: pl.Series | None, *, least_rows: int = 50, least_distinct: float = 0.95
 ) -> Iterator[Finding]:
     """`quality.identifier`: texts and whole numbers of which (almost) every row has its own."""
+    cells = table.cells
     for name in table.all.columns:
-        values = table.all[name].drop_nulls()
-        if len(values) < least_rows or not (values.dtype == pl.String or values.dtype.is_integer()):
+        rows = cells.rows - cells.missing(name)
+        if rows < least_rows or not (cells.is_text(name) or table.all[name].dtype.is_integer()):
             continue
-        distinct = values.n_unique()
-        if distinct >= least_distinct * len(values) and (values.dtype == pl.String or key(values, distinct)):
-            yield finding(name, distinct, len(values))
+        distinct = cells.distinct(name)
+        if distinct >= least_distinct * rows and (cells.is_text(name) or key(table, name, distinct, rows)):
+            yield finding(name, distinct, rows)
 
 
-def key(values: pl.Series, distinct: int) -> bool:
+def key(table: View, name: str, distinct: int, rows: int) -> bool:
     """Whether whole numbers repeat so seldom that it must be on purpose.
 
     n numbers that fall anywhere between the smallest and the largest make about n²/2 ÷ range equal pairs; keys
     make almost none. Where few are to be expected anyway, the name decides.
     """
-    repeats = len(values) - distinct
-    span = float(values.max()) - float(values.min()) + 1  # type: ignore[arg-type]  # integers, never null
-    expected = len(values) * (len(values) - 1) / 2 / span
+    repeats = rows - distinct
+    ordered_N = table.cells.ordered(name)
+    expected = rows * (rows - 1) / 2 / (ordered_N[-1] - ordered_N[0] + 1)
     by_design = expected >= 10 and repeats <= expected / 10
-    return by_design or (repeats == 0 and KEY_NAME.search(values.name) is not None)
+    return bool(by_design) or (repeats == 0 and KEY_NAME.search(name) is not None)
 
 
 def finding(name: str, distinct: int, rows: int) -> Finding:

@@ -1,0 +1,90 @@
+"""Columns filled in after the outcome: they leave their default in one class (almost) only (leakage)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from forgeline.engine import giveaway
+from forgeline.engine.giveaway import Gain
+from forgeline.engine.probe import Probe
+from forgeline.kinds import View
+from forgeline.records import Finding, Fix
+
+codes = ("leak.after_outcome",)
+round = 1
+needs = ("target",)
+
+
+def check(
+    table: View,
+    target: pl.Series | None,
+    *,
+    least_ratio: float = 6.0,
+    least_share: float = 0.5,
+    most_elsewhere: float = 0.05,
+    least_alone: float = 0.01,
+    least_default: float = 0.5,
+    block_alone: float = 0.1,
+    block_ratio: float = 10.0,
+    least_rows: int = 20,
+) -> Iterator[Finding]:
+    """`leak.after_outcome`: a column known, or other than its usual value, tells the class, and nothing else.
+
+    least_ratio: how much more often that is so in one class than in the others; least_share: how
+    often it then is that class. least_default: share of the rows
+    that have the usual value, where it is not missing that is usual. Of a numeric target the classes are halves and
+    fifths of its range.
+    """
+    probe = table.probe
+    if probe is None:
+        return
+    aside = giveaway.set_aside(table.found, codes=("leak.target_copy",))
+    class_CS, labels = giveaway.classes_of(probe)
+    if probe.task != "regression":
+        labels = [str(label) for label in table.classes]
+    for name in probe.names:
+        if name in aside:
+            continue
+        for usual, away_S in departures(probe, name, least_default):
+            if not least_rows <= away_S.sum() <= len(away_S) - least_rows:
+                continue
+            away, back = (giveaway.implied(on_S, class_CS) for on_S in (away_S, ~away_S))
+            if not away.only(back, least_ratio=least_ratio, least_share=least_share, most_elsewhere=most_elsewhere):
+                continue
+            state = giveaway.state(probe, name, away_S, aside, least=least_alone)
+            if state and (state.added.low > 0 or state.alone.value >= block_alone):
+                sure = state.alone.value >= block_alone and away.ratio >= block_ratio
+                numbers = {"ratio": away.ratio, "share": away.share, "alone": state.alone.value}
+                where = f"where {name} is not {usual}, {table.target_name} is {labels[away.at]}"
+                says = f"{where} in {away.share:.1%} of the rows"
+                yield finding(table, name, says, giveaway.inflation(probe, name, aside), numbers, sure=sure)
+                break
+
+
+def departures(probe: Probe, name: str, least_default: float) -> Iterator[tuple[str, np.ndarray]]:
+    """The states a column may be in by default, each with the rows of the sample that are not, bool [S]."""
+    x_S = probe.feature(name)[probe.rows_S]
+    known_S = ~np.isnan(x_S)
+    if not known_S.all():
+        yield "missing", known_S
+    if probe.is_category(name):
+        usual = 0.0  # the commonest level
+    else:
+        values, counts = np.unique(x_S[known_S], return_counts=True)
+        usual = float(values[counts.argmax()]) if len(values) else 0.0
+    if (x_S == usual).sum() >= least_default * len(x_S):
+        yield "its usual value", known_S & (x_S != usual)
+
+
+def finding(table: View, name: str, says: str, inflation: Gain, numbers: dict[str, float], *, sure: bool) -> Finding:
+    """A warning, or a block where it is nearly certain."""
+    return Finding(
+        code="leak.after_outcome",
+        severity="block" if sure else "warn",
+        says=f"{says}, {numbers['ratio']:.0f} times as often as otherwise, and nothing else goes with it: "
+        "it may be filled in once the outcome is known",
+        columns=[name],
+        numbers=inflation.numbers() | numbers,
+        fix=Fix(do="drop", columns=[name], says="unless it is known when the prediction is made"),
+    )

@@ -1,0 +1,113 @@
+"""Test rows that repeat training rows, and tables of copies that a random split would tear apart (leakage)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from forgeline.engine import neighbours
+from forgeline.kinds import View
+from forgeline.records import Finding, Fix
+
+codes = ("leak.duplicate",)
+round = 1
+
+
+def check(
+    table: View,
+    target: pl.Series | None,
+    *,
+    least_share: float = 0.005,
+    block_share: float = 0.02,
+    least_inflation: float = 0.005,
+) -> Iterator[Finding]:
+    """`leak.duplicate`: rows of the user's test file that repeat training rows, beyond what chance would bring.
+
+    It blocks from `least_inflation` on; from `block_share` of the test rows, where training rows hardly repeat, also
+    where the interval reaches that.
+    The rows named are the training rows to drop; score is how many test rows repeat each. Without a test file the
+    split keeps equal rows together, so copies beyond chance are a warning that carries what a random split would add
+    to the score, from `least_inflation` on.
+    """
+    if not table.train.width:
+        return
+    if table.test is not None:
+        yield from across(table, table.test, least_share, block_share, least_inflation)
+    elif target is not None:
+        yield from within(table, target, least_share, least_inflation)
+
+
+def across(
+    table: View, test: pl.DataFrame, least_share: float, block_share: float, least_inflation: float
+) -> Iterator[Finding]:
+    """Copies between the user's training and test file."""
+    train, rows = table.train, table.train.height
+    repeats = neighbours.repeats(pl.concat([train, test.select(train.columns)], how="vertical_relaxed"), least_share=0)
+    first_T = repeats.first_N[rows:]
+    copied_T = first_T < rows
+    chance = by_chance(repeats, rows, test.height)
+    found = int(copied_T.sum())
+    beyond = found - chance if found > 2 * chance + 4 * np.sqrt(chance) + 3 else 0.0
+    if beyond < least_share * test.height:
+        return
+    gain = neighbours.gain_of_copied(table.probe, beyond / test.height) if table.probe else None
+    count_N = np.bincount(first_T[copied_T], minlength=rows)[repeats.first_N[:rows]]
+    chosen = np.flatnonzero(count_N)
+    # A table that is full of repeats has as many of them across the files: then only what they add to the score counts.
+    usual = len(neighbours.repeats(train).later) / rows
+    many = beyond >= max(block_share, 4 * usual) * test.height
+    of_effect = many if gain is None else gain.inflation >= least_inflation or (many and gain.high >= least_inflation)
+    says = f"{found:,} of {test.height:,} test rows ({found / test.height:.1%}) repeat training rows exactly"
+    if gain is not None:
+        says += f"; that adds about {gain.inflation:.3f} to the score"
+    yield Finding(
+        code="leak.duplicate",
+        severity="block" if of_effect else "warn",
+        says=f"{says}. The rows named are the training rows.",
+        rows=table.keep_rows(table.train_ids[chosen], count_N[chosen]),
+        numbers={"test_rows": found, "share": found / test.height, "chance": chance} | (gain.numbers if gain else {}),
+        fix=Fix(do="drop_rows", says="drop the training rows that the test file repeats"),
+    )
+
+
+def by_chance(repeats: neighbours.Repeats, rows: int, tests: int) -> float:
+    """Test rows that chance would make repeat training rows.
+
+    Of the repeats in both files, those that lie across; but no more than the pairs of equal rows inside the files
+    lead one to expect, for chance knows of no files.
+    """
+    if np.isnan(repeats.chance):
+        return 0.0
+    share = tests / (rows + tests)
+    inside = pairs(repeats.first_N[:rows]) + pairs(repeats.first_N[rows:])
+    most = inside + 2 * np.sqrt(inside) + 3
+    across = 2 * rows * tests / max(rows * (rows - 1) + tests * (tests - 1), 1)
+    return float(min(repeats.chance * 2 * share * (1 - share), most * across))
+
+
+def pairs(unit_N: np.ndarray) -> float:
+    """Pairs of rows of one unit."""
+    count_U = np.bincount(unit_N).astype(np.float64)
+    return float((count_U * (count_U - 1) / 2).sum())
+
+
+def within(table: View, target: pl.Series, least_share: float, least_inflation: float) -> Iterator[Finding]:
+    """Copies in one table: training rows that agree in features and target."""
+    assert table.probe is not None
+    whole = table.train.with_columns(target.alias(f"{table.target_name} (target)"))
+    repeats = neighbours.repeats(whole, least_share=least_share)
+    if not repeats.beyond:
+        return
+    gain = neighbours.gain_of_shared(table.probe, repeats.first_N)
+    if gain.inflation < least_inflation:
+        return
+    later = repeats.later
+    yield Finding(
+        code="leak.duplicate",
+        severity="warn",
+        says=f"{len(later):,} of {whole.height:,} training rows are copies of others: our split keeps copies together, "
+        f"a random one would look {gain.inflation:.3f} better than it is",
+        rows=table.keep_rows(table.train_ids[later], repeats.copies_N[later]),
+        numbers={"repeats": len(later), "share": len(later) / whole.height, "chance": repeats.chance} | gain.numbers,
+        fix=Fix(do="split", says="keep equal rows on one side, as this split does"),
+    )

@@ -1,0 +1,96 @@
+"""Labels that are likely wrong, row by row, from what a model says of rows that it has not seen."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import polars as pl
+
+from forgeline.engine import labels
+from forgeline.engine.labels import LabelScores
+from forgeline.kinds import View, label_text, ordered
+from forgeline.records import Finding, Fix
+
+codes = ("label.error",)
+round = 3
+needs = ("target",)
+SUSPECTED = {("warn", f"leak.{kind}") for kind in ("target_copy", "identifier", "missingness", "after_outcome")}
+"""Suspicions that are enough to leave a column out."""
+
+
+def check(
+    table: View,
+    target: pl.Series | None,
+    *,
+    least_rows: int = 100,
+    least_chance: float = 0.35,
+    least_value_chance: float = 0.5,
+    least_explained: float = 0.1,
+    block_share: float = 0.4,
+) -> Iterator[Finding]:
+    """`label.error`, on training rows: rows whose label is wrong with a chance of at least `least_chance`.
+
+    Judged by the quick model without columns that leak (what was made from a wrong label agrees with it); a proxy that
+    is only suspected stays, for without an honest strong column hard rows would look wrong. Or by the user's own
+    outputs; if these explain `least_explained` of the labels' entropy, noise may differ by class. What ignorance
+    explains is not reported: see `engine.labels`. Blocks where surely more than `block_share` of the labels are wrong.
+    """
+    if table.probe is None or target is None or len(table.probe.y_N) < least_rows:
+        return
+    rows_S, p_SK = outputs(table)
+    y_S = table.probe.y_N[rows_S]
+    if table.task == "regression":
+        found = labels.value_scores(y_S - p_SK[:, 0], p_SK[:, 0], least_chance=least_value_chance)
+    else:
+        strong = table.probabilities is not None and labels.explained(p_SK, y_S) >= least_explained
+        found = labels.class_scores(p_SK, y_S, noise="by_class" if strong else "shared", least_chance=least_chance)
+    if found.flagged_N.any():
+        yield finding(table, found, rows_S, block=found.low >= block_share)
+
+
+def outputs(table: View) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the judged training rows and what a model says of them out of sample."""
+    if table.probabilities is not None:
+        return np.arange(len(table.probabilities)), table.probabilities
+    assert table.probe is not None
+    leaks = {
+        name
+        for one in table.found
+        if one.code.startswith("leak.") and (one.severity == "block" or (one.severity, one.code) in SUSPECTED)
+        for name in one.columns
+        if name in table.train.columns
+    }
+    cross = table.probe.out_of_fold(without=leaks)
+    return table.probe.rows_P[cross.rows_S], cross.p_SK
+
+
+def finding(table: View, found: LabelScores, rows_S: np.ndarray, *, block: bool) -> Finding:
+    """The finding, its rows with their chance of being wrong, the likeliest first."""
+    flagged = np.flatnonzero(found.flagged_N)
+    flagged = flagged[np.argsort(found.fidelity_N[flagged], kind="stable")]
+    wrong = 1 - found.fidelity_N[flagged]
+    rows = table.keep_rows(table.train_ids[rows_S[flagged]], wrong, suggestions(table, found.suggested_N[flagged]))
+    judged = len(rows_S)
+    return Finding(
+        code="label.error",
+        severity="block" if block else "warn",
+        says=f"about {found.error_share:.1%} [{found.low:.1%}, {found.high:.1%}] of the values of {table.target_name} "
+        f"look wrong; {len(flagged)} of {judged} rows are worth a look, {wrong.mean():.0%} of them likely wrong",
+        columns=[table.target_name],
+        rows=rows,
+        numbers={
+            "errors": float(wrong.sum()),
+            "share": found.error_share,
+            "low": found.low,
+            "high": found.high,
+            "rows": float(judged),
+        },
+        fix=Fix(do="relabel", columns=[], says="look at each row and correct its label, the likeliest first"),
+    )
+
+
+def suggestions(table: View, suggested: np.ndarray) -> Sequence[str] | None:
+    """The likeliest label of each row as text; none for values, of which only an estimate is known."""
+    if table.task == "regression":
+        return None
+    texts = [label_text(label) for label in ordered(table)]
+    return [texts[k] for k in suggested]

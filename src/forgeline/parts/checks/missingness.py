@@ -1,0 +1,71 @@
+"""Columns whose gaps give the target away (leakage)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from forgeline.engine import giveaway
+from forgeline.engine.giveaway import Gain, State
+from forgeline.kinds import View
+from forgeline.records import Finding, Fix
+
+codes = ("leak.missingness",)
+round = 1
+needs = ("target",)
+
+
+def check(
+    table: View,
+    target: pl.Series | None,
+    *,
+    least_alone: float = 0.01,
+    least_added: float = 0.005,
+    clear_alone: float = 0.05,
+    block_alone: float = 0.1,
+    block_added: float = 0.02,
+    least_cells: int = 20,
+    least_ratio: float = 6.0,
+    least_share: float = 0.5,
+    most_elsewhere: float = 0.05,
+) -> Iterator[Finding]:
+    """`leak.missingness`: that a cell is missing tells of the target, and of nothing else.
+
+    Honest gaps go with other columns, be it their values or their gaps, also among rows of one class. least_alone,
+    least_added: what the gaps tell, alone and beyond all other columns, in AUC or R²; from clear_alone on, any
+    clear addition is enough, and from block_alone on none is asked for. Where known cells occur in one class only
+    (least_ratio, least_share, most_elsewhere, as in that check), the code is `leak.after_outcome`.
+    """
+    probe = table.probe
+    if probe is None:
+        return
+    aside = giveaway.set_aside(table.found, codes=("leak.target_copy",))
+    class_CS, _ = giveaway.classes_of(probe)
+    for name in probe.names:
+        gap_S = np.isnan(probe.feature(name)[probe.rows_S])
+        if name in aside or not least_cells <= gap_S.sum() <= len(gap_S) - least_cells:
+            continue
+        known, gap = (giveaway.implied(on_S, class_CS) for on_S in (~gap_S, gap_S))
+        if known.only(gap, least_ratio=least_ratio, least_share=least_share, most_elsewhere=most_elsewhere):
+            continue
+        state = giveaway.state(probe, name, gap_S, aside, least=least_alone)
+        if state is None:
+            continue
+        adds = state.added.low > 0 and (state.alone.value >= clear_alone or state.added.value >= least_added)
+        if adds or state.alone.value >= block_alone:
+            sure = state.alone.value >= block_alone and state.added.value >= block_added
+            yield finding(table, name, state, giveaway.inflation(probe, name, aside), sure=sure)
+
+
+def finding(table: View, name: str, state: State, inflation: Gain, *, sure: bool) -> Finding:
+    """A warning, or a block where it is nearly certain."""
+    unit = "R²" if table.task == "regression" else "AUC"
+    return Finding(
+        code="leak.missingness",
+        severity="block" if sure else "warn",
+        says=f"whether {name} is missing tells of {table.target_name} ({state.alone.value:+.3f} {unit} alone) and of "
+        "no other column: it may be left out, or filled in, once the outcome is known",
+        columns=[name],
+        numbers=inflation.numbers() | {"alone": state.alone.value, "added": state.added.value},
+        fix=Fix(do="drop", columns=[name], says="or fill in its gaps from where the outcome is not known"),
+    )

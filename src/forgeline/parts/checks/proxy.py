@@ -1,0 +1,82 @@
+"""Columns that stand for the target: they add much to all others and, the target known, go with none (leakage)."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from forgeline.engine import giveaway
+from forgeline.engine.giveaway import Gain
+from forgeline.engine.probe import Probe
+from forgeline.kinds import View
+from forgeline.records import Finding, Fix
+
+codes = ("leak.proxy",)
+round = 2
+needs = ("target",)
+FINER = ("leak.target_copy", "leak.identifier", "leak.after_outcome", "leak.missingness")
+"""What a column leaks by when one of these was found is said already."""
+TIMES = ("leak.time", "structure.time")
+"""So is that the target moves in time: an honest cause, and no proxy."""
+
+
+def check(
+    table: View,
+    target: pl.Series | None,
+    *,
+    least_gain: float = 0.01,
+    block_gain: float = 0.1,
+    block_score: float = 0.9,
+    most_told: int = 12,
+    most_fitted: int = 3,
+    least_rows: int = 500,
+) -> Iterator[Finding]:
+    """`leak.proxy`: what a column adds to all others, in AUC or R², is clear, and noise would make it of the target.
+
+    A column made from the target tells nothing of any other column but through the target, and adds no more to them
+    than it tells alone. least_gain: the least it adds. It blocks when it adds block_gain and by itself goes
+    block_score of the way from the constant predictor to the truth. most_told: columns looked at, by what they tell.
+    """
+    probe = table.probe
+    if probe is None or len(probe.rows_S) < least_rows:
+        return
+    aside = giveaway.set_aside(table.found, codes=FINER)
+    found: dict[str, Gain] = {}
+    skipped = aside | giveaway.set_aside(table.found, codes=TIMES)
+    for name in lonely(probe, skipped, most_told)[:most_fitted]:
+        added = giveaway.inflation(probe, name, aside, folds=3)
+        told = probe.solo(name)
+        clear = least_gain <= added.value <= told.score - probe.floor + least_gain and added.low > 0
+        if clear and giveaway.apart(probe, name, giveaway.evidence(probe, told.p_SK)):
+            found[name] = added
+    for name in found:
+        others = aside | (found.keys() - {name})
+        added = giveaway.inflation(probe, name, others, probe.solo(name).p_SK)
+        way = (probe.solo(name).score - probe.floor) / (1 - probe.floor)
+        yield finding(table, name, added, way, sure=way >= block_score and added.value >= block_gain)
+
+
+def lonely(probe: Probe, aside: set[str], most: int) -> list[str]:
+    """Columns that tell of the target and, that known, go with no other column; the most telling first."""
+    names = [name for name in probe.names if name not in aside]
+    told = sorted(names, key=lambda name: -probe.solo(name).score)[:most]
+    return [name for name in told if giveaway.standing(probe, probe.solo(name)).low > 0 and lone(probe, name)]
+
+
+def lone(probe: Probe, name: str) -> bool:
+    """Whether a column's evidence goes with no other column alone, the target being known."""
+    value_S = giveaway.evidence(probe, probe.solo(name).p_SK)
+    return giveaway.kin(probe, value_S, [other for other in probe.names if other != name]).alone()
+
+
+def finding(table: View, name: str, added: Gain, way: float, *, sure: bool) -> Finding:
+    """A warning, or a block where it is nearly certain."""
+    unit = "R²" if table.task == "regression" else "AUC"
+    return Finding(
+        code="leak.proxy",
+        severity="block" if sure else "warn",
+        says=f"{name} adds {added.value:.3f} {unit} to all other columns and, once {table.target_name} is known, goes "
+        f"with none of them: it may have been made from {table.target_name}, or be known only with it",
+        columns=[name],
+        numbers=added.numbers() | {"alone": way},
+        fix=Fix(do="drop", columns=[name], says="unless it is known when the prediction is made"),
+    )

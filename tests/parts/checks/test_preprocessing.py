@@ -1,0 +1,51 @@
+from dataclasses import replace
+
+import numpy as np
+
+from forgeline.engine import ledger
+from forgeline.engine.ledger import Entry, Ledger
+from forgeline.parts.checks import preprocessing
+from forgeline.testing import odd_frame, view
+
+ALL, TRAIN, TEST = range(100), range(75), range(75, 100)
+
+
+def written(*steps, **inflation):
+    """A ledger of (step, verb, rows, other fields)."""
+    sets = {ledger.digest(np.asarray(rows)): ledger.pack(np.asarray(rows), 100) for _, _, rows, _ in steps}
+    entries = [
+        Entry(step=step, verb=verb, rows=len(rows), digest=ledger.digest(np.asarray(rows)), **fields)
+        for step, verb, rows, fields in steps
+    ]
+    return Ledger(rows=100, entries=entries, sets=sets, **inflation)
+
+
+CLEAN = written(
+    ("StandardScaler", "fit", TRAIN, {}),
+    ("SelectKBest", "select", TRAIN, {"uses": [0], "saw_target": True}),
+    ("Tree", "fit", TRAIN, {"uses": [0, 1], "setting": "a"}),
+    ("Tree", "score", TEST, {"uses": [0, 1], "model": 2}),
+)
+
+
+def findings(book):
+    table, target = view(odd_frame(), target="two")
+    return list(preprocessing.check(replace(table, ledger=book), target))
+
+
+def test_a_clean_ledger_or_none():
+    assert findings(None) == []
+    assert findings(CLEAN) == []
+
+
+def leaky(**inflation):
+    scaler, tree = ("StandardScaler", "fit", ALL, {}), ("Tree", "fit", TRAIN, {"uses": [0]})
+    return written(scaler, tree, ("Tree", "score", TEST, {"uses": [0], "model": 1}), **inflation)
+
+
+def test_a_scaler_of_all_rows():
+    (found,) = findings(leaky())
+    assert (found.code, found.severity, found.numbers["overlap"]) == ("leak.preprocessing", "warn", 1.0)
+    effect = ledger.Inflation(value=0.03, low=0.02, high=0.04, metric="AUC", how="measured")
+    (found,) = findings(leaky(inflation={"leak.preprocessing": effect}))
+    assert (found.severity, found.numbers["inflation"], found.numbers["inflation_low"]) == ("block", 0.03, 0.02)
