@@ -58,7 +58,8 @@ def test_a_record_is_published_with_what_it_is_made_of(make):
     assert set(assessment.made.ask) == {"assess", "split", "refine"}
     assert set(assessment.made.parts) == {f"checks.{name}" for name in catalog.names("checks")}
     assert assessment.gates == [GateResult(gate="findings.blocking == 0", value=0.0, holds=True)]
-    assert [ref.digest for ref in assessment.artefacts] == [assessment.facts.split.digest]
+    kept = [assessment.facts.split.digest, assessment.facts.table_schema.digest]
+    assert [ref.digest for ref in assessment.artefacts] == kept
     assert (run.work.folder / "artefacts" / assessment.facts.split.digest).exists()
 
 

@@ -26,7 +26,6 @@ from forgeline.kinds import View, label_text, ordered
 from forgeline.records import Finding, Rows
 
 LEAK = "leak."
-PER_ROW = ("drop_rows", "relabel")
 
 
 @dataclass(frozen=True)
@@ -236,7 +235,7 @@ class Bench:
         if leaking(finding):
             return constant * max(0.1, finding.numbers.get("inflation", 0.2) / (1 - self.probe.floor))
         share = float(self.touched[place].mean())
-        if (finding.fix is not None and finding.fix.do in PER_ROW) or not finding.columns:
+        if not any(name in self.probe.names for name in finding.columns):
             return constant * share / 2
         told = [max(0.0, self.told(name)) for name in finding.columns if name in self.probe.names]
         return constant * share * max(told, default=0.0)
@@ -347,10 +346,9 @@ class State:
     def mend_rows(self, finding: Finding, touched_S: np.ndarray) -> None:
         """Rows: their labels replaced, their cells made missing, or the rows left out of training."""
         cells = [name for name in finding.columns if name in self.train.columns]
-        do = finding.fix.do if finding.fix is not None else ""
         if self.bench.relabels(finding):
             self.relabel(touched_S)
-        elif do in PER_ROW or not cells:
+        elif not cells:
             self.learns_S &= ~touched_S
         else:
             gone = pl.Series(touched_S)

@@ -100,6 +100,23 @@ def test_rows_in_another_unit_are_found_with_the_factor(factor):
     assert len(np.intersect1d(rows, bad)) >= 0.95 * max(len(rows), len(bad))
 
 
+def test_a_value_of_many_rows_is_so_in_the_other_unit_too():
+    draw = np.random.default_rng(3)
+    value_N = np.where(draw.random(4000) < 0.5, 40, draw.normal(42, 8, 4000).round(0))
+    bad = np.sort(draw.choice(4000, 200, replace=False))
+    value_N[bad] *= 100
+    found = bulk.outside(cells(value_N), "x")
+    assert found.conversion.factor == 100
+    assert set(far_rows(found, value_N)) == set(bad)
+
+
+@pytest.mark.parametrize("rows", [250, 500, 1000])
+def test_small_numbers_of_as_many_digits_as_large_ones_are_clean(rows):
+    draw = np.random.default_rng(rows)
+    value_N = np.array([float(f"{value:.3g}") for value in draw.uniform(-1.75, 1.75, rows)])
+    assert bulk.outside(cells(value_N), "x", ratios=True) is None
+
+
 def test_degrees_are_told_by_their_decimals_and_every_fifth_by_its_neighbours():
     draw = np.random.default_rng(4)
     value_N = draw.normal(20, 4, 4000).round(0)

@@ -150,25 +150,35 @@ def middle(value_V: np.ndarray, count_V: np.ndarray, *, spike: float = 0.2) -> t
 
 
 def by_distance(
-    value_V: np.ndarray, count_V: np.ndarray, random: Callable[[np.ndarray], bool], *, nearest: float = 3.0
+    value_V: np.ndarray,
+    count_V: np.ndarray,
+    random: Callable[[np.ndarray], bool],
+    *,
+    nearest: float = 3.0,
+    few: float = 50.0,
 ) -> Outside | None:
-    """Values beyond a valley on either side of the bulk, `nearest` of its spreads away at least."""
+    """Values beyond a valley on either side of the bulk, `nearest` of its spreads away at least.
+
+    Farther by the part `few` / rows: few rows tell little of the spread.
+    """
     centre, spread = middle(value_V, count_V)
     # Far tails are compressed, so that a heavy one falls like an exponential one.
     z_V, weight_V = np.arcsinh((value_V - centre) / spread), unspiked(count_V)
+    nearest *= 1 + few / max(float(weight_V.sum()), 1.0)
 
     def worth(side_V: np.ndarray) -> bool:
-        found = Outside(value_V, count_V, unmarked(side_V, count_V))
-        return found.far_V.any() and (found.nearest() >= nearest or bool(unit(found))) and random(side_V)
+        found = settled(value_V, count_V, side_V)
+        if not found.far_V.any() or (found.nearest() < nearest and found.conversion is None):
+            return False
+        return random(side_V)
 
     far_V = np.zeros(len(z_V), bool)
     for upper in (True, False):
         side_V = far_V
         for side_V in layers(z_V, weight_V, upper, worth):
-            found = Outside(value_V, count_V, unmarked(side_V, count_V))
-            conversion = unit(found)
-            if conversion:
-                return replace(found, conversion=conversion)
+            found = settled(value_V, count_V, side_V)
+            if found.conversion:
+                return found
         far_V = far_V | unmarked(side_V, count_V)
     if not far_V.any():
         return None
@@ -232,10 +242,9 @@ def by_ratio(value_V: np.ndarray, count_V: np.ndarray, random: Callable[[np.ndar
         for side in (*sides(log_V, weight_V, upper, none_V), *layers(log_V, weight_V, upper, lambda _: True, most=2)):
             far_V = np.zeros(len(value_V), bool)
             far_V[positive] = side
-            found = Outside(value_V, count_V, unmarked(far_V, count_V))
-            conversion = unit(found) if found.far_V.any() else None
-            if conversion and random(found.far_V):
-                return replace(found, conversion=conversion)
+            found = settled(value_V, count_V, far_V)
+            if found.conversion and random(found.far_V):
+                return found
     return None
 
 
@@ -372,6 +381,18 @@ def untruncated(mean_C: np.ndarray, length_C: np.ndarray) -> np.ndarray:
     e_G = np.linspace(0.02, 1.5, 75)
     mean_G = e_G - 1 / np.expm1(1 / e_G)
     return np.asarray(length_C * np.interp(mean_C / np.maximum(length_C, 1e-300), mean_G, e_G, left=0.0))
+
+
+def settled(value_V: np.ndarray, count_V: np.ndarray, side_V: np.ndarray) -> Outside:
+    """What lies outside, with its change of unit. A value that many rows share is a marker, unless the bulk has it."""
+    found = Outside(value_V, count_V, side_V)
+    conversion = unit(found)
+    if conversion is None:
+        clean_V = unmarked(side_V, count_V)
+        same = bool((clean_V == side_V).all())
+        found = Outside(value_V, count_V, clean_V)
+        conversion = None if same or not clean_V.any() else unit(found)
+    return replace(found, conversion=conversion)
 
 
 def unmarked(far_V: np.ndarray, count_V: np.ndarray, *, most: float = 0.3, least: int = 5) -> np.ndarray:
@@ -514,15 +535,15 @@ def finer(
     limit = critical(count, bulk_count_V) + 0.05
     before = distance(fine, count, bulk_V, bulk_count_V)
     largest = quantile(*ascending(np.abs(fine), count), 0.9)
-    apart = bulk_count_V[np.abs(bulk_V) < largest].sum() < 0.003 * bulk_count_V.sum()
-    deeper = count @ (decimals(fine) > usual + 1)
+    apart = bulk_count_V[np.abs(bulk_V) < largest].sum() < max(0.003 * bulk_count_V.sum(), 0.5 * count.sum())
+    shallow = count @ (decimals(fine) > usual + 1) < 0.6 * count.sum()
     best: tuple[float, Conversion] | None = None
     for way in (way for ways in CONVERSIONS for way in ways):
         back_V = way.undo(fine)
         after = distance(back_V, count, bulk_V, bulk_count_V)
         if after > limit or after > 0.5 * before or count @ on_grid(back_V, usual) < hits * count.sum():
             continue
-        if way.factor in TENTHS and (apart if way.factor == TENTHS[0] else deeper < 0.6 * count.sum()):
+        if way.factor < 1 and shallow and (apart or way.factor in TENTHS[1:]):
             continue  # numbers of so many digits: small ones have more decimals, one more each tenth
         if best is None or after < best[0]:
             best = after, way

@@ -39,6 +39,22 @@ def test_rows_of_few_levels_meet_by_chance():
     assert found(people(600, levels=3), people(200, levels=3))[0] == []
 
 
+def test_copies_beyond_those_that_rows_of_few_levels_bring():
+    train, test = people(600, levels=4), people(200, levels=4)
+    assert found(train, test)[0] == []
+    copied = pl.concat([test[:100], train.sample(100, seed=1)])
+    (finding,), _ = found(train, copied)
+    usual = finding.numbers["chance"]
+    assert 0.3 * 200 < usual < 0.6 * 200 < finding.numbers["test_rows"]
+
+
+def test_copies_that_add_nothing_do_not_block():
+    clear = [people(rows).with_columns(y=(pl.col("a") > 0).cast(pl.Int64)) for rows in (600, 200)]
+    (finding,), _ = found(clear[0], pl.concat([clear[0][:20], clear[1]]))
+    assert finding.severity == "warn"
+    assert finding.numbers["high"] < 0.005
+
+
 def test_a_table_full_of_copies_says_what_a_random_split_would_add():
     rows = people(300)
     (finding,), kept = found(pl.concat([rows, rows, rows]))

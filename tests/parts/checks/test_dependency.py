@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pytest
 
 from forgeline.parts.checks import dependency
 from forgeline.testing import view
@@ -56,3 +57,12 @@ def test_of_few_values_what_another_column_tells_is_no_error():
     frame, bad = sizes()
     told_N = np.where(bad, np.random.default_rng(3).normal(3, 1, 4000), np.random.default_rng(4).normal(0, 1, 4000))
     assert not list(dependency.check(*view(frame.with_columns(told=told_N))))
+
+
+@pytest.mark.parametrize("rows", [500, 4000])
+def test_a_rule_that_only_some_values_break_is_none(rows):
+    draw = np.random.default_rng(5)
+    day_N = draw.integers(0, 365, rows)
+    month_N, season_N = day_N // 31, (day_N + 11) // 92  # seasons turn within a month
+    frame = pl.DataFrame({"month": month_N, "season": season_N.astype(str)})
+    assert not list(dependency.check(*view(frame)))

@@ -89,3 +89,18 @@ def test_outputs_of_the_user_are_judged_and_a_copy_of_the_target_is_left_out():
     leak = Finding(code="leak.target_copy", severity="block", says="a copy", columns=["copy"])
     assert not found(copied, "class")[1], "a copy says that every label is right"
     assert found(copied, "class", found=(leak,))[1]
+
+
+def test_rows_of_one_entity_are_witnesses_of_each_others_labels():
+    draw = np.random.default_rng(4)
+    entity_N = draw.integers(0, 60, 3000)
+    own_E = draw.normal(0, 5, 60)
+    wrong_N = draw.random(3000) < 0.05
+    y_N = own_E[entity_N] + draw.normal(size=3000) + np.where(wrong_N, 40.0, 0.0)
+    data = pl.DataFrame({"x": draw.normal(size=3000), "of": own_E[entity_N] ** 2 + entity_N, "y": y_N})
+    table, target = testing.view(data, target="y")
+    table.probe.unit_N = entity_N.astype(np.uint64)
+    (one,) = label_error.check(table, target)
+    rows, _ = table.keep_rows.kept[-1]
+    assert wrong_N[rows].mean() > 0.95
+    assert one.numbers["errors"] > 0.9 * wrong_N.sum()

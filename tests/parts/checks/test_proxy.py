@@ -45,6 +45,13 @@ def test_a_strong_feature_that_goes_with_others_is_honest():
     assert found(frame.with_columns(strong=frame["x0"] * 0.8 + 1.5 * pl.Series(y + draw.normal(size=ROWS)))) == []
 
 
+def test_a_time_along_which_the_target_moves_is_no_proxy():
+    frame, y, draw = table("two")
+    frame = frame.with_columns(day=pl.Series(y + 0.8 * draw.normal(size=ROWS)))
+    moves = Finding(code="structure.time", severity="note", says="it moves", columns=["day"])
+    assert found(frame, found=[moves]) == []
+
+
 def test_a_column_that_leaks_in_a_finer_way_is_not_named_again():
     frame, y, draw = table("two")
     frame = frame.with_columns(leak=pl.Series(y + 0.8 * draw.normal(size=ROWS)))

@@ -39,6 +39,19 @@ def towns(outcome, told=False):
     return pl.DataFrame({"x": x_N, "town": town_N, "y": np.where(y_N, "yes", "no")})
 
 
+def test_a_value_whose_own_rules_the_model_learns_is_found_by_what_it_says_elsewhere():
+    draw = np.random.default_rng(4)
+    shop_N = np.where(np.arange(6000) < 110, "island", draw.choice(["north", "south"], 6000))
+    x_N = draw.normal(size=6000)
+    y_N = (x_N + 0.3 * draw.normal(size=6000) > 0.5) ^ (shop_N == "island")
+    frame = pl.DataFrame({"x": x_N, "shop": shop_N, "y": np.where(y_N, "yes", "no")})
+    table, target = view(frame, target="y")
+    learnt = [one for one in rare_slice.check(table, target) if one.says.startswith("shop = island")]
+    assert len(learnt) == 1
+    assert set(table.keep_rows.kept[-1][0]) == set(range(110))
+    assert not list(rare_slice.check(*view(frame.with_columns(y=pl.Series(x_N > 0.5).cast(pl.String)), target="y")))
+
+
 def test_small_values_of_one_outcome_each_are_found_together():
     table, target = view(towns(lambda small_N, draw: small_N % 5 < 2), target="y")
     (found,) = rare_slice.check(table, target)
@@ -57,8 +70,9 @@ def test_small_values_like_the_rest_are_clean():
 
 def test_names_of_entities_are_no_slices():
     frame = towns(lambda small_N, draw: small_N % 5 < 2)
-    group = records.Finding(code="structure.group", severity="note", says="-", columns=["town"])
-    assert not list(rare_slice.check(*view(frame, target="y", found=[group])))
+    for code in ("structure.group", "structure.time"):
+        known = records.Finding(code=code, severity="note", says="-", columns=["town"])
+        assert not list(rare_slice.check(*view(frame, target="y", found=[known])))
     many = pl.concat([frame[:180], frame[180:230]])  # most rows lie in small values
     assert not list(rare_slice.check(*view(many, target="y")))
 
@@ -72,3 +86,12 @@ def test_small_values_of_other_sizes_of_a_number_are_found():
 
 def test_it_keeps_the_contract():
     testing.check_check(rare_slice)
+
+
+def test_dates_and_numbers_that_are_text_are_no_slices():
+    frame = towns(lambda small_N, draw: small_N % 5 < 2)
+    few = np.arange(2000) < 180
+    number_N = np.where(few, np.arange(2000) // 6, 100 + np.arange(2000) % 3)
+    for form in ("{}.5", "{}/01/2020"):
+        texts = [form.format(number) for number in number_N[:-40]] + ["?!"] * 40
+        assert not list(rare_slice.check(*view(frame.with_columns(town=pl.Series(texts)), target="y"))), form

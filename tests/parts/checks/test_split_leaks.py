@@ -36,6 +36,18 @@ def found(frame, structure, **more):
     return list(split_leaks.check(table, target))
 
 
+def test_the_name_of_an_entity_that_was_not_seen_tells_nothing():
+    """Entities of one class have more rows each, which the place of a name among all names would tell."""
+    draw = np.random.default_rng(3)
+    kind_E = np.arange(90) % 2
+    who_N = np.repeat(np.arange(90), np.where(kind_E, 14, 6))
+    rows = len(who_N)
+    y_N = draw.random(rows) < np.where(kind_E[who_N], 0.9, 0.1)
+    frame = pl.DataFrame({"who": [f"P{at:03d}" for at in who_N], "x": draw.normal(size=rows), "y": y_N})
+    (finding,) = found(frame, GROUP)
+    assert 0.4 < finding.numbers["honest"] < 0.6 < finding.numbers["random"]
+
+
 def test_a_split_that_tears_entities_apart_blocks():
     (finding,) = found(patients(), GROUP)
     assert (finding.code, finding.severity, finding.columns) == ("leak.group", "block", ["who"])

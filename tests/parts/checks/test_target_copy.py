@@ -75,6 +75,7 @@ def test_dummies_add_up_to_a_numeric_label():
     assert found({"a": FLAG * (X[:, 0] > 0), "b": FLAG * (X[:, 0] <= 0)}, FLAG) == [["a", "b"]]
 
 
+@pytest.mark.slow
 def test_a_few_of_two_thousand_columns():
     wide = DRAW.normal(size=(ROWS, 2000))
     target = wide[:, 77] + wide[:, 500] - wide[:, 1999]
@@ -106,7 +107,7 @@ def test_a_copy_in_the_sealed_rows_alone_is_not_seen():
     assert found({"copy": copy}, FLAG) == []
 
 
-@pytest.mark.parametrize("rows", [6, 12, 30, 60])
+@pytest.mark.parametrize("rows", [6, 12, 30, pytest.param(60, marks=pytest.mark.slow)])
 def test_chance_never_raises_it_when_columns_outnumber_rows(rows):
     for trial in range(20):
         draw = np.random.default_rng(trial)

@@ -27,6 +27,7 @@ def check(
     least_default: float = 0.5,
     block_alone: float = 0.1,
     block_ratio: float = 10.0,
+    block_inflation: float = 0.005,
     least_rows: int = 20,
 ) -> Iterator[Finding]:
     """`leak.after_outcome`: a column known, or other than its usual value, tells the class, and nothing else.
@@ -54,11 +55,13 @@ def check(
                 continue
             state = giveaway.state(probe, name, away_S, aside, least=least_alone)
             if state and (state.added.low > 0 or state.alone.value >= block_alone):
-                sure = state.alone.value >= block_alone and away.ratio >= block_ratio
+                inflation = giveaway.inflation(probe, name, aside)
+                effect = min(state.alone.value - block_alone, inflation.value - block_inflation)
+                sure = effect >= 0 and away.ratio >= block_ratio
                 numbers = {"ratio": away.ratio, "share": away.share, "alone": state.alone.value}
                 where = f"where {name} is not {usual}, {table.target_name} is {labels[away.at]}"
                 says = f"{where} in {away.share:.1%} of the rows"
-                yield finding(table, name, says, giveaway.inflation(probe, name, aside), numbers, sure=sure)
+                yield finding(table, name, says, inflation, numbers, sure=sure)
                 break
 
 

@@ -45,9 +45,8 @@ def across(
     repeats = neighbours.repeats(pl.concat([train, test.select(train.columns)], how="vertical_relaxed"), least_share=0)
     first_T = repeats.first_N[rows:]
     copied_T = first_T < rows
-    chance = by_chance(repeats, rows, test.height)
     found = int(copied_T.sum())
-    beyond = found - chance if found > 2 * chance + 4 * np.sqrt(chance) + 3 else 0.0
+    beyond, chance = beyond_chance(repeats, rows, found)
     if beyond < least_share * test.height:
         return
     gain = neighbours.gain_of_copied(table.probe, beyond / test.height) if table.probe else None
@@ -70,25 +69,24 @@ def across(
     )
 
 
-def by_chance(repeats: neighbours.Repeats, rows: int, tests: int) -> float:
-    """Test rows that chance would make repeat training rows.
+def beyond_chance(repeats: neighbours.Repeats, rows: int, found: int) -> tuple[float, float]:
+    """How many of the test rows found would not repeat training rows by chance, and how many would.
 
-    Of the repeats in both files, those that lie across; but no more than the pairs of equal rows inside the files
-    lead one to expect, for chance knows of no files.
+    Of the repeats that chance brings to both files, those that lie across. Where the training rows are full of such
+    themselves, test rows of the same kind repeat them as often as they repeat each other: then what is beyond that
+    counts, if it is more than four standard errors (and rows that are met often come in bunches) and a fifth.
     """
-    if np.isnan(repeats.chance):
-        return 0.0
+    tests = len(repeats.first_N) - rows
     share = tests / (rows + tests)
-    inside = pairs(repeats.first_N[:rows]) + pairs(repeats.first_N[rows:])
-    most = inside + 2 * np.sqrt(inside) + 3
-    across = 2 * rows * tests / max(rows * (rows - 1) + tests * (tests - 1), 1)
-    return float(min(repeats.chance * 2 * share * (1 - share), most * across))
-
-
-def pairs(unit_N: np.ndarray) -> float:
-    """Pairs of rows of one unit."""
-    count_U = np.bincount(unit_N).astype(np.float64)
-    return float((count_U * (count_U - 1) / 2).sum())
+    chance = 0.0 if np.isnan(repeats.chance) else repeats.chance * 2 * share * (1 - share)
+    if found > 2 * chance + 4 * np.sqrt(chance) + 3:
+        return found - chance, chance
+    equal_N = np.bincount(repeats.first_N[:rows], minlength=len(repeats.first_N))[repeats.first_N[:rows]]
+    usual = float((equal_N > 1).mean())
+    bunch = float(equal_N[equal_N > 1].mean()) if usual else 1.0
+    error = np.sqrt(usual * (1 - usual) * tests * (1 + tests / rows) * bunch)
+    more = found - usual * tests
+    return (more if more > max(4 * error + 3, 0.2 * usual * tests) else 0.0), usual * tests
 
 
 def within(table: View, target: pl.Series, least_share: float, least_inflation: float) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import polars as pl
 from forgeline.engine import bulk
 from forgeline.engine.cells import Cells
 from forgeline.kinds import View
-from forgeline.records import Finding
+from forgeline.records import Finding, Fix
 
 codes = ("quality.dependency",)
 
@@ -22,8 +22,6 @@ class Pair(NamedTuple):
     rows: np.ndarray
     agree: np.ndarray
     known: int
-    coarse: bool
-    """Whether b has so few values that an honest category may look like it."""
 
 
 def check(
@@ -54,7 +52,7 @@ def check(
             if likely(some[a], some[b]) < least_told or likely(codes[a], codes[b]) < least_told:
                 continue
             found = broken(a, b, codes[a], codes[b], most_broken)
-            if found is not None and not (found.coarse and explained(table.cells, found)):
+            if found is not None and not explained(table.cells, found):
                 told.append({a, b})
                 yield finding(table, found)
 
@@ -101,15 +99,14 @@ def broken(a: str, b: str, a_N: np.ndarray, b_N: np.ndarray, most_broken: float)
     rows = int(len(known) - best_A.sum())
     if not 0 < rows <= most_broken * len(known):
         return None
-    rule = holds(all_A, best_A, pair, count, width)
-    if not rule:
+    if not holds(all_A, best_A, pair, count, width):
         return None
     odd_K = count[place] < best_A[a_K]
-    return Pair(a, b, known[odd_K], (best_A[a_K] / all_A[a_K])[odd_K], len(known), rule == "even")
+    return Pair(a, b, known[odd_K], (best_A[a_K] / all_A[a_K])[odd_K], len(known))
 
 
-def holds(all_A: np.ndarray, best_A: np.ndarray, pair: np.ndarray, count: np.ndarray, width: int) -> str:
-    """Whether it is one rule with errors, and not two categories that go together: "many", "even" or "".
+def holds(all_A: np.ndarray, best_A: np.ndarray, pair: np.ndarray, count: np.ndarray, width: int) -> bool:
+    """Whether it is one rule with errors, and not two categories that go together.
 
     A rule is broken about as often in every value of a, and in many ways; a category that goes with another is so
     in some values and not in others, or has a second favourite. Where b has few values ways are few: then the errors
@@ -117,29 +114,44 @@ def holds(all_A: np.ndarray, best_A: np.ndarray, pair: np.ndarray, count: np.nda
     """
     often = all_A >= 5
     if all_A[often].sum() < 0.7 * all_A.sum() or often.sum() < 4:
-        return ""
+        return False
     got_A = all_A - best_A
     rate = got_A.sum() / all_A.sum()
     first = count == best_A[pair // width]
-    majority_A = np.zeros(len(all_A), np.int64)
-    majority_A[pair[first] // width] = pair[first] % width
-    # Errors in b come as often as a value does, or by what it says; errors in a fall on each of its values alike.
-    by_B = np.bincount(majority_A, got_A) / np.maximum(np.bincount(majority_A, all_A), 1)
-    expected = (
-        all_A * rate,
-        np.full(len(all_A), got_A.sum() / max((all_A > 0).sum(), 1)),
-        all_A * by_B[majority_A],
-    )
-    if max(all_A[near(got_A, one)].sum() for one in expected) < 0.85 * all_A.sum():
-        return ""
     majority = np.unique(pair[first] % width)
+    guesses = expected(all_A, got_A, pair[first], width)
+    if len(majority) < 2 or max(all_A[near(got_A, one)].sum() for one in guesses) < 0.85 * all_A.sum():
+        return False
+    if any(even(got_A, one, all_A, free) for one, free in zip(guesses, (1, 1, len(majority)), strict=True)):
+        return True
     wrong = count[~first]
     spread = not len(wrong) or wrong.max() < (0.4 if rate < 0.1 else 0.25) * wrong.sum() + 4
-    spread &= rate <= 0.1 or evenly(all_A) >= 5
-    if spread and (len(majority) >= 3 or (len(majority) == 2 and often.sum() >= 8 and rate < 0.02)):
-        return "many"
-    by_chance = any(even(got_A, one, all_A, free) for one, free in zip(expected, (1, 1, len(majority)), strict=True))
-    return "even" if len(majority) >= 2 and by_chance else ""
+    many = len(majority) >= 3 or (len(majority) == 2 and often.sum() >= 8 and rate < 0.02)
+    many &= rate <= 0.1 or evenly(all_A) >= 5
+    return bool(spread and many and min(dispersion(got_A, one, all_A) for one in guesses) < 5)
+
+
+def expected(all_A: np.ndarray, got_A: np.ndarray, first: np.ndarray, width: int) -> tuple[np.ndarray, ...]:
+    """Three guesses of how many rows are broken in each value of a, each float64 [A].
+
+    Errors in b come as often as a value of a does, or as its value of b does; errors in a fall on each of its values
+    alike.
+    """
+    majority_A = np.zeros(len(all_A), np.int64)
+    majority_A[first // width] = first % width
+    by_B = np.bincount(majority_A, got_A) / np.maximum(np.bincount(majority_A, all_A), 1)
+    alike_A = np.full(len(all_A), got_A.sum() / max((all_A > 0).sum(), 1))
+    return all_A * (got_A.sum() / all_A.sum()), np.minimum(alike_A, all_A), all_A * by_B[majority_A]
+
+
+def dispersion(got_A: np.ndarray, expected_A: np.ndarray, all_A: np.ndarray) -> float:
+    """How many standard deviations the counts are more uneven than chance makes them (chi-squared, small ones too)."""
+    heard = (expected_A > 0) & (expected_A < all_A)
+    got, mean = got_A[heard], expected_A[heard]
+    if not len(got):
+        return 0.0
+    squares = float(((got - mean) ** 2 / (mean * (1 - mean / all_A[heard]))).sum())
+    return float((squares - len(got)) / np.sqrt(2 * len(got) + (1 / mean).sum()))
 
 
 def near(got_A: np.ndarray, expected_A: np.ndarray) -> np.ndarray:
@@ -162,7 +174,7 @@ def even(
     `given`: how many rates were taken from the rows. No value may break in more than `most` of its rows: a rule is a
     spike in each.
     """
-    heard = expected_A >= least
+    heard = (expected_A >= least) & (expected_A < all_A)
     free = int(heard.sum()) - given
     if free < 3 or (got_A[heard] > most * all_A[heard]).any():
         return False
@@ -194,4 +206,7 @@ def finding(table: View, found: Pair) -> Finding:
         columns=[found.b, found.a],
         rows=table.keep_rows(found.rows, found.agree),
         numbers={"rows": len(found.rows), "share": share},
+        fix=Fix(
+            do="drop_rows", columns=[found.b], says=f"give {found.b} the value that {found.a} decides, or leave out"
+        ),
     )

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from forgeline.engine import labels
+from forgeline.engine import labels, split
 from forgeline.engine.labels import LabelScores
+from forgeline.engine.probe import Cross, Probe
 from forgeline.kinds import View, label_text, ordered
 from forgeline.records import Finding, Fix
 
@@ -59,8 +60,21 @@ def outputs(table: View) -> tuple[np.ndarray, np.ndarray]:
         for name in one.columns
         if name in table.train.columns
     }
-    cross = table.probe.out_of_fold(without=leaks)
+    cross = asked(table.probe, leaks)
     return table.probe.rows_P[cross.rows_S], cross.p_SK
+
+
+def asked(probe: Probe, leaks: set[str], *, most_rows: int = 12_000, trees: int = 80) -> Cross:
+    """What a model says of each row of the pool.
+
+    Other rows of its entity are the best witnesses of what a label should be, so they are not kept together here:
+    this is no estimate of how well entities that were never seen are told.
+    """
+    if probe.unit_N is None:
+        return probe.out_of_fold(without=leaks)
+    names = [name for name in probe.names if name not in leaks]
+    fold_P = probe.folds_of(split.mix(probe.sum_P))
+    return probe.crossed(names, np.arange(len(probe.y_P)), fold_P, most_rows=most_rows, trees=trees)
 
 
 def finding(table: View, found: LabelScores, rows_S: np.ndarray, *, block: bool) -> Finding:

@@ -7,7 +7,7 @@ import polars as pl
 
 from forgeline.engine import bulk
 from forgeline.kinds import View
-from forgeline.records import Finding
+from forgeline.records import Finding, Fix
 
 codes = ("quality.outlier",)
 
@@ -46,4 +46,5 @@ def far(table: View, name: str, found: bulk.Outside, warn_from: float) -> Findin
             "high": high,
             "farthest": float(score_N.max()),
         },
+        fix=Fix(do="drop_rows", columns=[name], says="mend these cells by hand, or leave the rows out"),
     )

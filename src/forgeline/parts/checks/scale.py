@@ -10,7 +10,7 @@ from forgeline.engine import bulk
 from forgeline.engine.probe import sample
 from forgeline.engine.seeds import Seed
 from forgeline.kinds import View
-from forgeline.records import Finding
+from forgeline.records import Finding, Fix
 
 codes = ("quality.scale",)
 round = 1
@@ -64,6 +64,9 @@ def finding(table: View, name: str, moved: Moved) -> Finding:
         columns=[name],
         rows=table.keep_rows(moved.rows, moved.score),
         numbers={"rows": len(moved.rows), "share": share, "factor": moved.way.factor, "shift": moved.way.shift},
+        fix=Fix(
+            do="drop_rows", columns=[name], says=f"convert these cells (times {moved.way.says}), or leave them out"
+        ),
     )
 
 

@@ -55,7 +55,8 @@ def check(
     least_inflation: float = 0.01,
     least_shared: float = 0.05,
     most_rows: int = 6_000,
-    folds: int = 4,
+    folds: int = 5,
+    cuts: int = 3,
 ) -> Iterator[Finding]:
     """`leak.group` and `leak.time`: by how much a random split flatters, since the rows have structure.
 
@@ -75,7 +76,7 @@ def check(
     for code, column, sure, split in seen:
         if not column or column not in probe.names:
             continue
-        gap = gap_of(probe, code, column, most_rows, folds)
+        gap = gap_of(probe, code, column, most_rows, folds, cuts)
         if gap is None:
             continue
         share = shared(table, code, column)
@@ -90,7 +91,7 @@ def check(
     for code, column in shown(table, probe, found):
         if column in asked or column not in probe.names or (table.test is None and (table.group or table.time)):
             continue
-        gap, share = gap_of(probe, code, column, most_rows, folds), shared(table, code, column)
+        gap, share = gap_of(probe, code, column, most_rows, folds, cuts), shared(table, code, column)
         large = gap is not None and gap.inflation * share >= least_inflation and share >= least_shared
         if gap is not None and large and gap.inflation > 2 * gap.error:
             yield torn(code, column, gap, share, table, "warn")
@@ -104,7 +105,7 @@ def shown(table: View, probe: Probe, found: Structure) -> list[tuple[str, str]]:
     return [("leak.group", one.name) for one in shows.groups[:1]] + [("leak.time", one.name) for one in shows.times[:1]]
 
 
-def gap_of(probe: Probe, code: str, column: str, most_rows: int, folds: int) -> Gap | None:
+def gap_of(probe: Probe, code: str, column: str, most_rows: int, folds: int, cuts: int) -> Gap | None:
     """Scores of quick models on the same number of rows, with a random split and with an honest one."""
     from forgeline.engine import structure
 
@@ -116,7 +117,7 @@ def gap_of(probe: Probe, code: str, column: str, most_rows: int, folds: int) -> 
     moment_P = structure.moments(probe.cells, column)
     known = np.flatnonzero(~np.isnan(moment_P))
     rows_S = np.sort(draw.permutation(known)[:most_rows])
-    return timed(probe, rows_S[np.argsort(moment_P[rows_S], kind="stable")], moment_P, folds, draw)
+    return timed(probe, rows_S[np.argsort(moment_P[rows_S], kind="stable")], moment_P, cuts, draw)
 
 
 def entities_drawn(code_P: np.ndarray, most_rows: int, draw: np.random.Generator) -> np.ndarray:
@@ -148,20 +149,21 @@ def grouped(
     """
     entity_S = np.where(code_S < 0, code_S.max(initial=0) + 1 + np.arange(len(code_S)), code_S)
     names, place_S = np.unique(entity_S, return_inverse=True)
-    if len(names) < 2 * folds:
+    if len(names) < 8:
         return None
+    folds = min(folds, len(names) // 2)
     known = [name for name in probe.names if name != column or not probe.is_category(name)]
     gaps = []
-    for _ in range(deals):
+    for _ in range(deals):  # what holds for large entities hangs on which of them are held out together
         deal_E = draw.permutation(len(names))
         honest_SK = probe.crossed(known, rows_S, deal_E[place_S] % folds).p_SK
         random_SK = probe.crossed(probe.names, rows_S, draw.permutation(len(rows_S)) % folds).p_SK
         gaps.append(paired(probe, rows_S, random_SK, honest_SK, deal_E[place_S] // folds))
-    if any(one is None for one in gaps):
+    both = [one for one in gaps if one is not None]
+    if len(both) < deals:
         return None
-    return Gap(
-        *(float(np.mean([getattr(one, part) for one in gaps])) for part in ("random", "honest", "inflation", "error"))
-    )
+    random, honest, error = (float(np.mean([getattr(one, at) for one in both])) for at in ("random", "honest", "error"))
+    return Gap(random, honest, random - honest, error)
 
 
 def paired(
@@ -182,14 +184,14 @@ def paired(
     return Gap(random, honest, random - honest, float(error))
 
 
-def timed(probe: Probe, rows_S: np.ndarray, moment_P: np.ndarray, folds: int, draw: np.random.Generator) -> Gap | None:
+def timed(probe: Probe, rows_S: np.ndarray, moment_P: np.ndarray, cuts: int, draw: np.random.Generator) -> Gap | None:
     """Models of the rows before a moment, asked about the rows after it, beside as many rows drawn at random.
 
     The cuts leave the last fifths of the rows to be judged, each time the next fifth; more of them where that has
     one class only.
     """
     pairs = []
-    for cut in range(max(1, 5 - folds + 1), 5):
+    for cut in range(max(1, 5 - cuts), 5):
         first, last = stretch(probe, rows_S, moment_P, cut)
         if first >= last or first < 50 or last - first < 20:
             continue
