@@ -773,12 +773,14 @@ def near_duplicate(sheet, clean, level, rows, rng):
     second = np.array([two for _, two in planted.units])
     for name in moved:
         series = sheet.frame[name]
-        values = series.to_list()
+        values, low, high = series.to_list(), series.min(), series.max()
         for row, step in zip(second.tolist(), rng.normal(0, 0.002 * float(series.std()), len(second))):
             if values[row] is None:
                 continue
-            whole = series.dtype.is_integer()
-            values[row] = values[row] + int(np.sign(step)) if whole else float(f"{values[row] + step:.7g}")
+            step = int(np.sign(step)) if series.dtype.is_integer() else step
+            if not low <= values[row] + step <= high:
+                step = -step  # no amount of 0 becomes -1, which would be a marker
+            values[row] = values[row] + step if series.dtype.is_integer() else float(f"{values[row] + step:.7g}")
         sheet.replace(name, values)
     return planted
 

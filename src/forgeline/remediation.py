@@ -226,7 +226,8 @@ class Bench:
         truth_N = self.probe.y_P[self.rows_S][rows_S]
         better_N, chance_N = (each_S[rows_S] for each_S in self.better)
         other_N = np.where(np.isnan(better_N), truth_N, better_N).astype(truth_N.dtype)
-        return (1 - chance_N) * self.probe.losses(p_NK, truth_N) + chance_N * self.probe.losses(p_NK, other_N)
+        given_N, suggested_N = (self.probe.losses(p_NK, label_N) for label_N in (truth_N, other_N))
+        return np.asarray((1 - chance_N) * given_N + chance_N * suggested_N)
 
     def stake(self, place: int) -> float:
         """Share of rows it touches × what its columns tell by themselves; of a leak its inflation."""

@@ -45,7 +45,7 @@ def check(
     if probe.task != "regression":
         labels = [str(label) for label in table.classes]
     for name in probe.names:
-        if name in aside:
+        if name in aside or name in table.protected:
             continue
         for usual, away_S in departures(probe, name, least_default):
             if not least_rows <= away_S.sum() <= len(away_S) - least_rows:

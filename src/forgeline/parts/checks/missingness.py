@@ -41,7 +41,7 @@ def check(
         return
     aside = giveaway.set_aside(table.found, codes=("leak.target_copy",))
     class_CS, _ = giveaway.classes_of(probe)
-    for name in probe.names:
+    for name in (name for name in probe.names if name not in table.protected):
         gap_S = np.isnan(probe.feature(name)[probe.rows_S])
         if name in aside or not least_cells <= gap_S.sum() <= len(gap_S) - least_cells:
             continue

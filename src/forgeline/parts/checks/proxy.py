@@ -23,7 +23,7 @@ def check(
     table: View,
     target: pl.Series | None,
     *,
-    least_gain: float = 0.01,
+    least_gain: float = 0.015,
     block_gain: float = 0.1,
     block_score: float = 0.9,
     most_told: int = 12,
@@ -41,7 +41,7 @@ def check(
         return
     aside = giveaway.set_aside(table.found, codes=FINER)
     found: dict[str, Gain] = {}
-    skipped = aside | giveaway.set_aside(table.found, codes=TIMES)
+    skipped = aside | giveaway.set_aside(table.found, codes=TIMES) | set(table.protected)
     for name in lonely(probe, skipped, most_told)[:most_fitted]:
         added = giveaway.inflation(probe, name, aside, folds=3)
         told = probe.solo(name)

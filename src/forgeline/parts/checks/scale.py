@@ -65,7 +65,7 @@ def finding(table: View, name: str, moved: Moved) -> Finding:
         rows=table.keep_rows(moved.rows, moved.score),
         numbers={"rows": len(moved.rows), "share": share, "factor": moved.way.factor, "shift": moved.way.shift},
         fix=Fix(
-            do="drop_rows", columns=[name], says=f"convert these cells (times {moved.way.says}), or leave them out"
+            do="drop_rows", columns=[name], says="convert these cells to the unit of the others, or leave the rows out"
         ),
     )
 
