@@ -137,8 +137,7 @@ class Bench:
     @cached_property
     def mendable(self) -> list[int]:
         """Places of the findings whose fix can be tried, of columns that are there."""
-        names = set(self.view.all.columns)
-        names |= {self.view.target_name}
+        names = {*self.probe.names, self.view.target_name}
         return [at for at, one in enumerate(self.found) if mendable(one) and set(one.columns) <= names]
 
     @cached_property
@@ -192,7 +191,7 @@ class Bench:
     @cached_property
     def frame(self) -> pl.DataFrame:
         """The sample as it is."""
-        return self.probe.frame[self.rows_S]
+        return self.probe.frame.select(self.probe.names)[self.rows_S]
 
     @cached_property
     def clean_S(self) -> np.ndarray:

@@ -203,6 +203,7 @@ def start(
         folder = store.runs / new_name(ask)
         try:
             folder.mkdir()
+            OPENED.append(Run(folder))  # first of all, so that an interruption can name it
             write_atomic(folder / "spec.toml", spec.encode(ask).encode())
             WorkLog(folder / "work.log").append(
                 {"do": "open", "base": str(base), "until": until, "mirror": mirror, "predict": predict}
@@ -216,6 +217,7 @@ def start(
 
 def resume(folder: Path, *, store: Store, started: float, quiet: bool = False) -> Run:
     """Go on with a run that was interrupted; what it has finished is not done again."""
+    OPENED.append(Run(folder))
     with store.lock(), hold_run(folder):
         return drive(folder, store=store, started=started, quiet=quiet)
 
@@ -257,8 +259,6 @@ def drive(
     ask = spec.read(folder / "spec.toml")
     log = WorkLog(folder / "work.log")
     opened = log.find("open") or {}
-    if replay is None:
-        OPENED.append(Run(folder))
     work = workspace(folder, ask, store, log, started, quiet=quiet, replay=replay)
     try:
         line(ask, Runner(ask, work, until=opened.get("until", "release"), reuse=replay is None))

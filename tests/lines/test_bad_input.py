@@ -521,7 +521,7 @@ def interrupted(folder: Path, arguments: list[str], sign: str) -> tuple[str, str
     family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "Traceback" not in err
     assert psutil.wait_procs(family, timeout=10)[1] == []
     return out, err

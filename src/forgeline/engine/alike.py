@@ -129,7 +129,7 @@ def groups(
     A column that also decides a varied attribute of its own needs less evidence from the target.
     """
     names = [
-        name for name in cells.names if entity_like(cells, name, found, least_entities, least_rows_each, most_rows_each)
+        name for name in cells.first if entity_like(cells, name, found, least_entities, least_rows_each, most_rows_each)
     ]
     names = sorted(names, key=lambda name: -structure.named_entity(name))[:most_candidates]
     if not names:
@@ -214,7 +214,7 @@ def attributes(
     code_N = place_N[rows]
     others = [
         other
-        for other in cells.names
+        for other in cells.first
         if other != name and cells.distinct(other) > 1 and cells.missing(other) <= 0.5 * cells.rows
     ]
     for other in others:

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+WIDE = 300
+"""Columns that costly looks are for; of a wider table they see the first."""
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -25,6 +28,11 @@ class Levels:
         return len(self.counts)
 
 
+def physical(series: pl.Series) -> pl.Series:
+    """Numbers as they are, dates as microseconds; polars takes a while to find out that nothing is to be done."""
+    return series if series.dtype.is_numeric() else series.to_physical()
+
+
 class Cells:
     """Facts about the columns of one frame; each is worked out when first asked for, and kept."""
 
@@ -32,6 +40,8 @@ class Cells:
         self.frame = frame
         self.rows = frame.height
         self.names = frame.columns
+        self.first = self.names[:WIDE]
+        self.dtypes = dict(frame.schema)  # asked of polars once: it lists all columns each time
         self.missing = cache(self._missing)
         self.levels = cache(self._levels)
         self.codes = cache(self._codes)
@@ -50,13 +60,14 @@ class Cells:
             ordered_N = self.ordered(name)
             infinite = int(series.is_infinite().any()) if len(ordered_N) < self.rows - self.missing(name) else 0
             return int((np.diff(ordered_N) > 0).sum()) + (len(ordered_N) > 0) + infinite
-        return len(self.levels(name))
+        return int(series.n_unique()) - (self.missing(name) > 0)
 
     def _levels(self, name: str) -> Levels:
         """Distinct values and how often each occurs."""
-        present = self.frame[name].drop_nulls().alias("value")
+        present = self.frame[name]
+        present = (present.drop_nulls() if present.null_count() else present).alias("value")
         if present.dtype.is_numeric() or present.dtype == pl.Datetime:
-            values, counts = np.unique(present.to_physical().to_numpy(), return_counts=True)
+            values, counts = np.unique(physical(present).to_numpy(), return_counts=True)
             order = np.argsort(-counts, kind="stable")
             return Levels(pl.Series(values[order]).cast(present.dtype), counts[order].astype(np.int64))
         counted = present.value_counts(name="rows").sort(["rows", "value"], descending=[True, False])
@@ -79,8 +90,8 @@ class Cells:
 
     def _numbers(self, name: str) -> np.ndarray:
         """float64 [N] of a number, date (microseconds) or true/false column; NaN where missing or infinite."""
-        series = self.frame[name].to_physical()
-        value_N = np.array(series.cast(pl.Float64).fill_null(np.nan).to_numpy())
+        series = physical(self.frame[name])
+        value_N = np.array(series.cast(pl.Float64).to_numpy())  # null becomes NaN
         value_N[np.isinf(value_N)] = np.nan
         return value_N
 
@@ -91,15 +102,15 @@ class Cells:
 
     def is_text(self, name: str) -> bool:
         """Whether a column holds text."""
-        return bool(self.frame.schema[name] == pl.String)
+        return bool(self.dtypes[name] == pl.String)
 
     def is_number(self, name: str) -> bool:
         """Whether a column holds numbers; dates and true/false are none."""
-        return bool(self.frame.schema[name].is_numeric())
+        return bool(self.dtypes[name].is_numeric())
 
     def is_date(self, name: str) -> bool:
         """Whether a column holds dates."""
-        return bool(self.frame.schema[name] == pl.Datetime)
+        return bool(self.dtypes[name] == pl.Datetime)
 
     def where(self, name: str, chosen: Any) -> np.ndarray:
         """Rows (0-based, int64) whose level is one of the chosen: a bool or index array over the levels."""

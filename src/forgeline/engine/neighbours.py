@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from forgeline.engine import split
+from forgeline.engine.cells import WIDE
 from forgeline.engine.seeds import Seed
 
 if TYPE_CHECKING:
@@ -251,6 +252,9 @@ class Repeats:
 
 def repeats(frame: pl.DataFrame, *, least_share: float = 0.002) -> Repeats:
     """Rows equal to an earlier one in every column; chance is worked out where they are `least_share` or more."""
+    if frame.width > WIDE and len(np.unique(row_keys(frame[:, :WIDE]))) == frame.height:
+        alone_N = np.arange(frame.height)  # rows that differ in the first columns differ
+        return Repeats(alone_N[:0], alone_N, np.ones(frame.height, np.int64), float("nan"))
     _, first, position_N, count = np.unique(row_keys(frame), return_index=True, return_inverse=True, return_counts=True)
     later = np.flatnonzero(first[position_N] != np.arange(frame.height))
     worth = len(later) and len(later) >= least_share * frame.height

@@ -72,7 +72,7 @@ class Probe:
         most_rows: int = 60_000,
         most_sample: int = 8_000,
         most_cells: int = 400_000,
-        most_columns: int = 400,
+        most_columns: int = 300,
         folds: int = 5,
     ) -> None:
         """`y_N`: class index int64, or value float64, of every row of `frame` (training rows, no target in it).

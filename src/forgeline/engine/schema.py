@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from forgeline.engine.cells import Cells, Levels
+from forgeline.engine.cells import WIDE, Cells, Levels
 
 What = Literal["missing_column", "extra_column", "type", "new_missing", "new_level", "range", "date", "whole", "text"]
 DTYPES: dict[type[pl.DataType], str] = {
@@ -88,8 +88,10 @@ def infer(
 
 
 def column(cells: Cells, name: str, most_levels: int, most_patterns: int, reach: float) -> ColumnSchema:
-    """The schema of one column."""
+    """The schema of one column; of a table of more than two thousand its type and gaps alone."""
     plain = ColumnSchema(name=name, dtype=dtype(cells.frame[name]), rows=cells.rows, missing=cells.missing(name))
+    if len(cells.names) > 6 * WIDE:
+        return plain
     if cells.is_number(name) or cells.is_date(name):
         return numbers(plain, cells.ordered(name), reach)
     if cells.is_text(name):

@@ -35,7 +35,7 @@ def bits(values: pl.Series) -> np.ndarray:
         return np.where(np.isnan(value_N), np.uint64(NULL), float_bits(value_N))
     if values.dtype == pl.String:
         return text_bits(values)
-    whole = values.to_physical().cast(pl.Int64)
+    whole = values if values.dtype == pl.Int64 else values.to_physical().cast(pl.Int64)
     if not whole.null_count():
         return integer_bits(whole.to_numpy())
     return np.where(whole.is_null().to_numpy(), np.uint64(NULL), integer_bits(whole.fill_null(0).to_numpy()))

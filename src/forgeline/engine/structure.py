@@ -129,8 +129,8 @@ def find(
 ) -> Structure:
     """The entity column, the time column and copies, from features of all rows.
 
-    At most `most_candidates` columns are tried as entities, each on `most_pairs` pairs of rows and `most_columns`
-    other columns: the cost hardly grows with the rows.
+    At most `most_candidates` columns (of very many the first are looked at) are tried as entities, each on
+    `most_pairs` pairs of rows and `most_columns` other columns: the cost hardly grows with the rows.
     """
     if frame.height < least_rows:
         return Structure()
@@ -140,7 +140,7 @@ def find(
     moment_N = moments(cells, time.name) if time else np.zeros(0)
     candidates = [
         name
-        for name in cells.names
+        for name in cells.first
         if not (time and tells(cells, name, moment_N))
         and (named_time(name) <= 0 or named_entity(name) > 0)
         and repeats(cells, name, least_entities, least_rows_per_entity)
@@ -200,7 +200,7 @@ class Pairs:
 
     def __init__(self, cells: Cells, draw: np.random.Generator, most_pairs: int, most_columns: int) -> None:
         self.cells, self.most, self.draw = cells, most_pairs, draw
-        names = [name for name in cells.names if self.compared(name)]
+        names = [name for name in cells.first if self.compared(name)]
         chosen = draw.permutation(len(names))[:most_columns]
         self.names = [names[at] for at in np.sort(chosen)]
 
@@ -503,7 +503,7 @@ def time_of(cells: Cells, pairs: Pairs, least_sure: float, least_moments: int, m
 
 def time_candidates(cells: Cells) -> Iterator[str]:
     """Dates, texts that spell them, and numbers that are named for a time or sorted."""
-    for name in cells.names:
+    for name in cells.first:
         if cells.missing(name) > 0.2 * cells.rows:
             continue
         spells = cells.is_date(name) or (cells.is_text(name) and is_moment_text(cells, name))
@@ -662,10 +662,10 @@ def persistence(codes_N: np.ndarray, moment_N: np.ndarray) -> float:
 
 def copies(cells: Cells, *, most_rows: int = 200_000) -> int:
     """Clusters of rows that are alike in every column; not counted (0) in more than so many rows."""
-    if cells.rows > most_rows or not cells.names or any(cells.distinct(name) == cells.rows for name in cells.names):
+    if cells.rows > most_rows or not cells.names or any(cells.distinct(name) == cells.rows for name in cells.first):
         return 0
     key_N: np.ndarray = np.zeros(cells.rows, np.uint64)
-    for name in cells.names:
+    for name in cells.first:
         key_N = (key_N ^ cells.codes(name).astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         key_N ^= key_N >> np.uint64(29)
     key_N.sort()

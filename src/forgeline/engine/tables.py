@@ -295,7 +295,8 @@ def digest_of(schema: Mapping[str, pl.DataType], rows: int, columns: Iterable[pl
         feed = feed_text if series.dtype == pl.String else feed_numbers
         for start in range(0, len(series), SLICE):
             part = series.slice(start, SLICE)
-            total.update(np.packbits(part.is_null().to_numpy()).tobytes())
+            gap_N = part.is_null().to_numpy() if part.null_count() else np.zeros(len(part), bool)
+            total.update(np.packbits(gap_N).tobytes())
             feed(part, total.update)
     return total.hexdigest()
 
@@ -303,11 +304,13 @@ def digest_of(schema: Mapping[str, pl.DataType], rows: int, columns: Iterable[pl
 def feed_numbers(part: pl.Series, update: Callable[[bytes], None]) -> None:
     """Little-endian values of a slice, 0 where null."""
     if part.dtype == pl.Float64:
-        values = part.fill_null(0.0).to_numpy() + 0.0  # turns -0.0 into 0.0
+        values = (part.fill_null(0.0) if part.null_count() else part).to_numpy() + 0.0  # turns -0.0 into 0.0
         values[np.isnan(values)] = np.nan
         update(values.astype("<f8").tobytes())
     else:
-        update(part.cast(pl.Int64).fill_null(0).to_numpy().astype("<i8").tobytes())
+        whole = part.cast(pl.Int64)
+        whole = whole.fill_null(0) if whole.null_count() else whole
+        update(whole.to_numpy().astype("<i8").tobytes())
 
 
 def feed_text(part: pl.Series, update: Callable[[bytes], None]) -> None:

@@ -39,7 +39,7 @@ def check(
     It has to hold for every value of the first, as for a code and its name; categories that merely go together are
     none. Score is the share of the rows with the same first value that agree on another second value.
     """
-    names = [name for name in table.all.columns if candidate(table.cells, name, most_levels)]
+    names = [name for name in table.cells.first if candidate(table.cells, name, most_levels)]
     codes = {name: table.cells.codes(name) for name in names}
     levels = {name: len(table.cells.levels(name)) for name in names}
     step = max(1, table.all.height // sample)
@@ -59,7 +59,7 @@ def check(
 
 def candidate(cells: Cells, name: str, most_levels: int) -> bool:
     """Whether a column's values recur often enough to say something, and are no measurements."""
-    if cells.frame.schema[name].is_float() or cells.is_date(name):
+    if cells.dtypes[name].is_float() or cells.is_date(name):
         return False
     levels = len(cells.levels(name))
     known = int(cells.levels(name).counts.sum())

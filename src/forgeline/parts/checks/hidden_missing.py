@@ -75,7 +75,7 @@ def check(
     `perhaps_share` of the rows, of a column that has other levels to spare.
     """
     least = max(least_rows, least_share * table.cells.rows)
-    for name in table.all.columns:
+    for name in table.cells.first:
         if table.cells.is_number(name):
             yield from numbers(table, name, least)
         elif table.cells.is_text(name):

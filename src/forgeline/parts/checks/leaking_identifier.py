@@ -64,7 +64,7 @@ def unique(probe: Probe, name: str, least: float) -> bool:
     """Whether a column holds texts or whole numbers that (almost) never repeat."""
     cells = probe.cells
     present = cells.rows - cells.missing(name)
-    if 2 * present < cells.rows or not (cells.is_text(name) or probe.frame.schema[name].is_integer()):
+    if 2 * present < cells.rows or not (cells.is_text(name) or cells.dtypes[name].is_integer()):
         return False
     return cells.distinct(name) >= least * present
 

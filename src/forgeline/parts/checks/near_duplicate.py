@@ -31,7 +31,7 @@ def check(
     Across the user's training and test file it blocks from `least_inflation` on; from `block_share` of the test rows,
     where training rows hardly have such pairs, also where the interval reaches that. Rows: the later row of each
     pair, or the training rows that test rows copy; score is how many times nearer than usual they are. Of more than
-    `most_rows` rows a sample is searched, in which fewer pairs are whole.
+    `most_rows` rows a sample is searched, in which fewer pairs are whole; of very many columns the first.
     """
     inside = list(within(table, least_share, least_inflation, most_rows))
     if table.test is not None:
@@ -51,8 +51,9 @@ def distinct(frame: pl.DataFrame, most_rows: int, seed: Seed) -> np.ndarray:
 def within(table: View, least_share: float, least_inflation: float, most_rows: int) -> Iterator[Finding]:
     """Copies in one table."""
     seed = Seed(0).child("near duplicate")
-    rows = distinct(table.all, most_rows, seed)
-    found = neighbours.copies(table.all[rows], least_share=least_share, seed=seed)
+    frame = table.all.select(table.cells.first)
+    rows = distinct(frame, most_rows, seed)
+    found = neighbours.copies(frame[rows], least_share=least_share, seed=seed)
     later, partner = rows[found.row_P], rows[found.partner_P]
     if not len(later):
         return

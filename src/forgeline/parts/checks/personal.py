@@ -44,7 +44,7 @@ def check(
     """
     for name in table.all.columns:
         text = table.cells.is_text(name)
-        if not text and not table.all.schema[name].is_integer():
+        if not text and not table.cells.dtypes[name].is_integer():
             continue
         levels = table.cells.levels(name)
         least, least_part = (least_values, least_share) if text else (least_integers, 0.5)

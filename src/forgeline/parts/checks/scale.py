@@ -37,9 +37,10 @@ def check(
     First by the column alone (`engine.bulk`): other decimals, or a group of its own. Then, where the column is wider
     than the factor, by a model of the other columns: rows that lie a factor from what it says, `apart` times the
     usual error at least. Factors that are smaller than both the column's spread and the model's error stay hidden.
+    Of very many columns the first are looked at.
     """
     wide = []
-    for name in (name for name in table.all.columns if table.cells.is_number(name)):
+    for name in (name for name in table.cells.first if table.cells.is_number(name)):
         found = bulk.outside(table.cells, name, ratios=True)
         if found is not None and found.conversion is not None:
             value_N = table.cells.numbers(name)
@@ -89,7 +90,7 @@ def by_others(table: View, name: str, most_rows: int, apart: float) -> Moved | N
         log_N = np.log(np.where(value_N > 0, value_N, np.nan))
     known = table.train_ids[~np.isnan(log_N[table.train_ids])]
     known = known[sample(len(known), most_rows, Seed(0).child("scale", name))]
-    others = [other for other in table.all.columns if other != name]
+    others = [other for other in table.cells.first if other != name]
     if len(known) < 200 or not others:
         return None
     x_NF = np.column_stack([encoded(table, other) for other in others])

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from forgeline.engine import combination, giveaway
+from forgeline.engine.cells import WIDE
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -49,7 +50,7 @@ def check(
     yield from sums
     summed = {name for one in sums for name in one.columns}
     near = Near(table, target, least_agreement, least_recall)
-    for values in rest:
+    for values in rest[:WIDE]:
         agreement = 0.0 if values.name in summed else near.agreement(values.name)
         if agreement:
             says = f"{values.name} is {target.name} in other words but for a few cells: they agree by {agreement:.3f}"
@@ -58,7 +59,7 @@ def check(
 
 def varied(target: pl.Series) -> int:
     """Rows that do not have the commonest value."""
-    return len(target) - int(target.value_counts()["count"].to_numpy().max())
+    return len(target) - int(target.alias("value").value_counts(name="rows")["rows"].to_numpy().max())
 
 
 def alone(values: pl.Series, target: pl.Series, recurs: bool, tolerance: float, least_varied: int) -> str:

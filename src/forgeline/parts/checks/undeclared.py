@@ -22,7 +22,7 @@ def check(table: View, target: pl.Series | None, *, most_values: int = 40) -> It
             continue
         named = protected.by_name(name)
         if named and protected.believable(
-            named, name, table.all.schema[name], table.cells.distinct(name), span(table, name)
+            named, name, table.cells.dtypes[name], table.cells.distinct(name), span(table, name)
         ):
             yield finding(name, named, "its name says so")
         elif held := by_values(table, name, most_values):
