@@ -21,6 +21,7 @@ NAMES = (
     *("age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation", "relationship"),
     *("race", "sex", "capital_gain", "capital_loss", "hours_per_week", "native_country", "income"),
 )
+NUMBERS = ("age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "hours_per_week")
 ADULT_ROWS = 32_561
 SIZES = (10_000, ADULT_ROWS, 100_000, 1_000_000, 10_000_000)
 TARGETS = {"unfitted": 150_000.0, "full at 32,561": 8_000.0, "full at 1,000,000": 50_000.0, "gigabytes at 10^7": 2.0}
@@ -58,7 +59,8 @@ def write(data: Path, rows: int, folder: Path) -> Path:
     import polars as pl
 
     adult = pl.read_csv(data, has_header=False, new_columns=list(NAMES), null_values=[" ?", "?"])
-    adult = adult.with_columns(pl.col(pl.String).str.strip_chars())
+    adult = adult.with_columns(pl.all().cast(pl.String).str.strip_chars()).drop_nulls("income")
+    adult = adult.with_columns(pl.col(NUMBERS).cast(pl.Int64))
     file = folder / f"adult-{rows}.parquet"
     if rows <= adult.height:
         adult.head(rows).write_parquet(file)
