@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from forgeline import partition, spec
-from forgeline.engine.snapshots import Held
+from forgeline.engine.rows import Held
 from forgeline.engine.structure import Structure
 from forgeline.errors import BadInput
 

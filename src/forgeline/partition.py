@@ -21,7 +21,7 @@ from forgeline.errors import BadInput
 if TYPE_CHECKING:
     import polars as pl
 
-    from forgeline.engine.snapshots import Held, Stored
+    from forgeline.engine.rows import RowSource
 
 LEAST_TEST_ROWS = 2
 FOLLOW = 0.8
@@ -47,7 +47,7 @@ class Partition:
         return np.asarray(self.side_N == sealing.TRAIN)
 
 
-def part(split: spec.Split, facts: records.SnapshotFacts, table: Held | Stored, found: Structure) -> Partition:
+def part(split: spec.Split, facts: records.SnapshotFacts, table: RowSource, found: Structure) -> Partition:
     """The rows' sides. Errors: BadInput when `by` is no column, or the training rows have nothing to tell apart."""
     group, time, unasked = followed(split, facts, found)
     side_N = np.zeros(table.rows, np.uint8)

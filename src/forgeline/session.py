@@ -180,9 +180,10 @@ def assess(data: Any, *, target: str = "", **options: Any) -> records.Assessment
 def freeze(frame: Any, store: Store) -> str:
     """Keep a frame in memory as a snapshot; the source that names it."""
     from forgeline.engine import snapshots, tables
+    from forgeline.engine.rows import Held
 
     store.open()
-    return "snapshot:" + snapshots.put(store.snapshots, tables.from_object(frame), {"source": "frame"})
+    return "snapshot:" + snapshots.put(store.snapshots, Held(tables.from_object(frame)), {"source": "frame"})
 
 
 def start(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from forgeline.engine.snapshots import Held, Stored
+    from forgeline.engine.rows import RowSource
 
 PRELOAD = (
     *("forgeline.stages.train", "forgeline.stages.refine", "lightgbm", "onnxruntime", "scipy.optimize"),
@@ -116,12 +116,17 @@ class Workspace:
             self.frames[digest] = snapshots.get(self.snapshots, digest)
         return self.frames[digest]
 
-    def rows(self, digest: str, count: int, *, most: int = 2_000_000) -> Held | Stored:
-        """The `count` rows of a snapshot, checked; of more than `most` a part is in memory at a time."""
-        from forgeline.engine.snapshots import Held, Stored
+    def rows(self, digest: str) -> RowSource:
+        """The rows of a snapshot, checked; of a large one a part is in memory at a time."""
+        from forgeline.engine import snapshots
+        from forgeline.engine.rows import Held
 
-        large = count > most and digest not in self.frames
-        return Stored(self.snapshots, digest) if large else Held(self.frame(digest))
+        if digest in self.frames:
+            return Held(self.frames[digest])
+        found = snapshots.rows(self.snapshots, digest)
+        if isinstance(found, Held):
+            self.frames[digest] = found.frame
+        return found
 
     def decided(self, do: str, **fields: Any) -> dict[str, Any] | None:
         """What this run, or the one it replays, wrote into its work log."""

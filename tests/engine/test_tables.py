@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from forgeline.engine import csv_text, tables
+from forgeline.engine.rows import Held, OnDisk
 from forgeline.errors import BadInput
 
 MISSING = ["", "?", "NA"]
@@ -372,7 +373,34 @@ def test_distinct_leaves_missing_out():
     assert settled(["a", "b", "a", "?"])[1].distinct == 2
 
 
+def test_large_parquet_stays_on_disk_until_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_HELD", 5)
+    one = pl.DataFrame({"a": [1, 2, None], "s": ["x", None, "y"]})
+    paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    for path in paths:
+        one.write_parquet(path)
+    small = tables.read(paths[:1], MISSING)
+    assert isinstance(small.rows, Held)
+    large = tables.read(paths, MISSING)
+    assert isinstance(large.rows, OnDisk)
+    assert (large.rows.rows, large.rows.names) == (6, ["a", "s"])
+    assert large.frame.equals(pl.concat([one, one]))
+    assert [source.digest for source in large.sources] == [small.sources[0].digest] * 2
+
+
+def test_parquet_files_that_differ_are_put_together_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_HELD", 1)
+    pl.DataFrame({"a": [1, 2], "b": [1, 2]}).write_parquet(tmp_path / "1.parquet")
+    pl.DataFrame({"b": [3.5], "a": [3]}).write_parquet(tmp_path / "2.parquet")
+    read = tables.read([tmp_path / "1.parquet", tmp_path / "2.parquet"], MISSING)
+    assert read.frame.rows() == [(1, 1.0), (2, 2.0), (3, 3.5)]
+
+
 # ---------------------------------------------------------------- digest
+
+
+def digest(frame):
+    return tables.digest(Held(frame))
 
 
 def frame_of(*columns):
@@ -383,7 +411,7 @@ def test_digest_depends_on_content_only():
     whole = frame_of([1, 2, 3], [0.5, None, -0.0], ["x", None, "yz"], [True, None, False])
     chunked = pl.concat([whole[:1], whole[1:]], rechunk=False)
     zeros = whole.with_columns(pl.Series("b", [0.5, None, 0.0]))
-    assert tables.digest(whole) == tables.digest(chunked) == tables.digest(zeros)
+    assert digest(whole) == digest(chunked) == digest(zeros)
 
 
 @pytest.mark.parametrize(
@@ -400,17 +428,17 @@ def test_digest_depends_on_content_only():
     ],
 )
 def test_digest_tells_frames_apart(one, other):
-    assert tables.digest(one) != tables.digest(other)
+    assert digest(one) != digest(other)
 
 
 def test_digest_makes_every_nan_one():
     odd = np.array([0x7FF8000000000001], dtype=np.uint64).view(np.float64)
     assert math.isnan(odd[0])
-    assert tables.digest(pl.DataFrame({"a": odd})) == tables.digest(pl.DataFrame({"a": [math.nan]}))
+    assert digest(pl.DataFrame({"a": odd})) == digest(pl.DataFrame({"a": [math.nan]}))
 
 
-def test_digest_of_long_columns_does_not_depend_on_slices(monkeypatch):
+def test_digest_of_long_columns_does_not_depend_on_slices():
     long = pl.DataFrame({"a": range(100), "s": [str(i) for i in range(100)]})
-    before = tables.digest(long)
-    assert before == tables.digest(pl.concat([long[:33], long[33:]], rechunk=False))
-    assert before != tables.digest(long[:99])
+    before = digest(long)
+    assert before == digest(pl.concat([long[:33], long[33:]], rechunk=False))
+    assert before != digest(long[:99])

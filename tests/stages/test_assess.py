@@ -9,8 +9,8 @@ import pytest
 
 from forgeline import catalog, records, spec
 from forgeline.engine import columns, targets
+from forgeline.engine.rows import Held
 from forgeline.engine.seeds import Seed
-from forgeline.engine.snapshots import Held
 from forgeline.errors import BadInput
 from forgeline.stages.assess import assess
 
@@ -40,7 +40,7 @@ class Workspace:
     def frame(self, digest):
         return self.given
 
-    def rows(self, digest, count):
+    def rows(self, digest):
         return Held(self.frame(digest))
 
     def put(self, data, name=""):

@@ -9,6 +9,7 @@ import pytest
 
 from forgeline import records, spec
 from forgeline.engine import machine, snapshots, tables
+from forgeline.engine.rows import Held
 from forgeline.errors import BadInput
 from forgeline.stages.snapshot import snapshot, source_digests
 
@@ -139,7 +140,7 @@ def test_a_snapshot_is_a_source(freeze):
 
 def test_a_frame_kept_as_a_snapshot_is_settled(freeze, tmp_path):
     frame = tables.from_object(pl.DataFrame({"a": ["1", "?"], "y": ["no", "yes"]}))
-    digest = snapshots.put(Work(tmp_path).snapshots, frame, {"source": "frame"})
+    digest = snapshots.put(Work(tmp_path).snapshots, Held(frame), {"source": "frame"})
     record = freeze("", source=f"snapshot:{digest}", target="y")
     assert frame_of(record, tmp_path)["a"].to_list() == [1, None]
 
@@ -407,3 +408,33 @@ def test_text_labels_of_a_typed_source_stay_text(tmp_path):
     frame.write_parquet(tmp_path / "typed.parquet")
     made = snapshot(spec.Snapshot(source="typed.parquet", target="y"), spec.Split(), Work(tmp_path))
     assert made.facts.classes == ["01", "1"]
+
+
+# ---------------------------------------------------------------- more rows than are held
+
+
+def test_rows_on_disk_make_the_same_record_as_rows_in_memory(tmp_path, monkeypatch):
+    frame = pl.DataFrame(
+        {
+            "n": [1.5, float("nan"), float("inf"), 2.0] * 5,
+            "s": [" x", "NA", "y ", "z"] * 5,
+            "odd": [*["1"] * 19, "n/k"],
+            "y": [0.5, 1.5, float("inf"), None] * 5,
+        }
+    )
+    frame.write_parquet(tmp_path / "data.parquet")
+    ask = spec.Snapshot(source="data.parquet", target="y")
+    held = snapshot(ask, spec.Split(), Work(tmp_path))
+    monkeypatch.setattr(tables, "MOST_HELD", 3)
+    stored = snapshot(ask, spec.Split(), Work(tmp_path))
+    assert stored.facts == held.facts
+    assert stored.findings == held.findings
+
+
+def test_a_bad_target_on_disk_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_HELD", 3)
+    pl.DataFrame({"a": range(9), "y": [1] * 9}).write_parquet(tmp_path / "data.parquet")
+    work = Work(tmp_path)
+    with pytest.raises(BadInput, match="every row has the same value"):
+        snapshot(spec.Snapshot(source="data.parquet", target="y"), spec.Split(), work)
+    assert not work.snapshots.exists() or not list(work.snapshots.iterdir())

@@ -69,12 +69,17 @@ def settle(frame: pl.DataFrame, types: Mapping[str, Kind], missing: Collection[s
     """
     settled = [column(series, types.get(series.name), missing) for series in frame]
     result = pl.DataFrame([series for series, _ in settled]).with_columns(pl.col(pl.Float64).fill_nan(None))
-    distinct = result.select(pl.all().n_unique()).row(0) if result.width else ()
-    facts = [
-        fact(series, notes, unique - (series.null_count() > 0))
-        for series, (_, notes), unique in zip(result, settled, distinct)
-    ]
+    distinct = result.select(pl.all().n_unique()).row(0) if result.width else ()  # of all at once: they may be many
+    facts = [fact(series, notes, unique) for series, (_, notes), unique in zip(result, settled, distinct)]
     return result, facts
+
+
+def settle_one(series: pl.Series, kind: Kind | None, missing: Collection[str]) -> tuple[pl.Series, Fact]:
+    """`settle` of one column."""
+    settled, notes = column(series, kind, missing)
+    if settled.dtype == pl.Float64:
+        settled = settled.fill_nan(None)
+    return settled, fact(settled, notes, settled.n_unique())
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,10 @@ class Notes:
     large: int = 0
 
 
-def fact(series: pl.Series, notes: Notes, distinct: int) -> Fact:
-    """The fact of a settled column."""
+def fact(series: pl.Series, notes: Notes, unique: int) -> Fact:
+    """The fact of a settled column; of its `unique` values one may be null."""
     kind, dtype, why = STORAGE[series.dtype]
+    distinct = unique - (series.null_count() > 0)
     return Fact(
         series.name,
         kind,

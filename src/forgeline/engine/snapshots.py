@@ -4,33 +4,32 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import polars as pl
 
 from forgeline.engine import tables
+from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource
 from forgeline.errors import BadInput
 
 DATA = "data.parquet"
 MANIFEST = "manifest.json"
 
 
-def put(folder: Path, frame: pl.DataFrame, manifest: dict[str, Any]) -> str:
-    """Store a settled frame under its logical digest, unless it is there; the digest.
+def put(folder: Path, table: RowSource, manifest: dict[str, Any]) -> str:
+    """Store settled rows under their logical digest, unless they are there; the digest.
 
     The folder appears whole or not at all, and its files are read-only.
     """
-    digest = tables.digest(frame)
+    digest = tables.digest(table)
     place = folder / digest
     if place.exists():
         return digest
     folder.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
     try:
-        frame.rechunk().write_parquet(fresh / DATA, compression="zstd")
+        write(table, fresh / DATA)
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
         for file in (fresh / DATA, fresh / MANIFEST):
@@ -43,6 +42,14 @@ def put(folder: Path, frame: pl.DataFrame, manifest: dict[str, Any]) -> str:
         shutil.rmtree(fresh, ignore_errors=True)
     flush(folder)
     return digest
+
+
+def write(table: RowSource, file: Path) -> None:
+    """All rows as one Parquet file."""
+    if isinstance(table, OnDisk):
+        table.scan.sink_parquet(file, compression="zstd")
+    else:
+        table.frame.rechunk().write_parquet(file, compression="zstd")
 
 
 def publish(fresh: Path, place: Path) -> None:
@@ -69,7 +76,7 @@ def get(folder: Path, digest: str) -> pl.DataFrame:
     frame = pl.DataFrame()
     try:
         frame = pl.read_parquet(place / DATA)
-        found = tables.digest(frame)
+        found = tables.digest(Held(frame))
     except (pl.exceptions.PolarsError, OSError, KeyError):
         found = ""
     return whole(frame, place, found == digest)
@@ -104,53 +111,29 @@ def whole(value: T, place: Path, unchanged: bool) -> T:
     return value
 
 
-class Held:
-    """Rows in memory."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self.frame = frame
-        self.rows, self.names = frame.height, frame.columns
-
-    def column(self, name: str) -> pl.Series:
-        """One column of every row."""
-        return self.frame[name]
-
-    def take(self, ids_N: np.ndarray) -> pl.DataFrame:
-        """Some rows, in the order of `ids_N`, which is sorted."""
-        return self.frame if len(ids_N) == self.rows else self.frame[ids_N]
-
-    def parts(self) -> Iterator[pl.DataFrame]:
-        """All rows, in order, a part at a time."""
-        yield self.frame
-
-
-class Stored:
-    """Rows on disk: one column, or one part of the rows, is in memory at a time."""
+class Stored(OnDisk):
+    """A snapshot's rows on disk."""
 
     def __init__(self, folder: Path, digest: str, *, rows_each: int = 500_000) -> None:
         """Errors: BadInput when absent or corrupted."""
-        self.file, self.rows_each = there(folder, digest) / DATA, rows_each
+        file = there(folder, digest) / DATA
         try:
-            schema = pl.read_parquet_schema(self.file)
-            self.names = list(schema)
-            self.rows = int(pl.scan_parquet(self.file).select(pl.len()).collect().item())
-            found = tables.digest_of(schema, self.rows, (self.column(name) for name in self.names))
+            super().__init__([file], rows_each=rows_each)
+            found = tables.digest(self)
         except (pl.exceptions.PolarsError, OSError, KeyError):
             found = ""
-        whole(None, self.file.parent, found == digest)
+        whole(None, file.parent, found == digest)
 
-    def column(self, name: str) -> pl.Series:
-        """One column of every row."""
-        return pl.read_parquet(self.file, columns=[name]).to_series()
 
-    def take(self, ids_N: np.ndarray) -> pl.DataFrame:
-        """Some rows, in the order of `ids_N`, which is sorted."""
-        return pl.DataFrame([self.column(name).gather(ids_N) for name in self.names])
+def rows(folder: Path, digest: str) -> RowSource:
+    """The rows stored under a digest, checked against it; more than MOST_HELD stay on disk. Errors: BadInput."""
+    large = OnDisk([there(folder, digest) / DATA]).rows > MOST_HELD
+    return Stored(folder, digest) if large else Held(get(folder, digest))
 
-    def parts(self) -> Iterator[pl.DataFrame]:
-        """All rows, in order, a part at a time."""
-        for start in range(0, self.rows, self.rows_each):
-            yield pl.scan_parquet(self.file).slice(start, self.rows_each).collect()
+
+def size_bytes(folder: Path, digest: str) -> int:
+    """Bytes on disk of the rows stored under a digest."""
+    return (folder / digest / DATA).stat().st_size
 
 
 def manifest(folder: Path, digest: str) -> dict[str, Any]:

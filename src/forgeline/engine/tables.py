@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 
 from forgeline.engine import csv_text
-from forgeline.engine.columns import STORAGE, settle, stored
+from forgeline.engine.columns import STORAGE, settle, settle_one, stored
+from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource
 from forgeline.errors import BadInput
 
-__all__ = ["Read", "Source", "digest", "find", "from_object", "read", "settle"]
+__all__ = ["Read", "Source", "digest", "find", "from_object", "read", "settle", "settle_one"]
 
 DELIMITED = (".csv", ".tsv", ".txt", ".data")
 PARQUET = (".parquet", ".pq")
@@ -41,8 +42,13 @@ class Source(NamedTuple):
 class Read:
     """The rows of all files in order, as they were stored, and where they came from."""
 
-    frame: pl.DataFrame
+    rows: RowSource
     sources: list[Source]
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The rows in memory."""
+        return self.rows.all()
 
 
 # ---------------------------------------------------------------- finding files
@@ -102,29 +108,49 @@ def read(paths: Sequence[Path], missing: Sequence[str], text: Collection[str] = 
     """The rows of all files in order; `missing` lists the cell texts that mean missing.
 
     Columns named in `text` keep their cells as written (`007` stays `007`), and so does a column that one
-    file would read as another type than the next. Errors: BadInput naming the file and, in text, the line.
+    file would read as another type than the next. Parquet of more than MOST_HELD rows stays on disk.
+    Errors: BadInput naming the file and, in text, the line.
     """
+    if all(extension(path) in PARQUET for path in paths):
+        large = on_disk(paths)
+        if large is not None:
+            return large
     parts = [load(path, missing, text) for path in paths]
-    frames = [part.frame for part in parts]
-    for part in parts[1:]:
-        same_columns(frames[0].columns, parts[0].sources[0].name, part)
+    frames = [frame for frame, _ in parts]
+    sources = [source for _, source in parts]
+    for frame, source in parts[1:]:
+        same_columns(frames[0].columns, sources[0].name, frame.columns, source.name)
     frames = [frame.select(frames[0].columns) for frame in frames]
     torn = {name for name in frames[0].columns if not agree([frame[name].dtype for frame in frames])} - set(text)
     if torn:
         return read(paths, missing, {*text, *torn})
-    return Read(pl.concat(frames, how="vertical_relaxed"), [source for part in parts for source in part.sources])
+    return Read(Held(pl.concat(frames, how="vertical_relaxed")), sources)
 
 
-def same_columns(names: Sequence[str], first: str, part: Read) -> None:
-    """Raise BadInput unless the part has exactly these columns, in any order."""
-    others = part.frame.columns
+def on_disk(paths: Sequence[Path]) -> Read | None:
+    """Parquet files of one schema and many rows, read no further than that; None for others, damaged ones too."""
+    try:
+        each = [OnDisk([path]) for path in paths]
+    except (pl.exceptions.PolarsError, OSError):
+        return None
+    if any(one.schema != each[0].schema for one in each) or sum(one.rows for one in each) <= MOST_HELD:
+        return None
+    sources = [
+        Source(path.name, one.rows, path.stat().st_size, file_digest(path), "parquet", "")
+        for path, one in zip(paths, each, strict=True)
+    ]
+    return Read(OnDisk(list(paths)), sources)
+
+
+def same_columns(names: Sequence[str], first: str, others: Sequence[str], place: str) -> None:
+    """Raise BadInput unless the columns of another file are exactly these, in any order."""
     lacks = [name for name in names if name not in set(others)]
     adds = [name for name in others if name not in set(names)]
     if lacks or adds:
         differs = [f"{verb} {', '.join(some[:10])}" for verb, some in (("lacks", lacks), ("adds", adds)) if some]
         raise BadInput(
             f"its columns are not those of {first}: it {' and '.join(differs)}",
-            where=part.sources[0].name,
+            where=place,
             remedy="Files that are read together need the same columns.",
         )
 
@@ -134,8 +160,8 @@ def agree(dtypes: Sequence[pl.DataType]) -> bool:
     return len(set(dtypes)) == 1 or all(dtype in (pl.Int64, pl.Float64) for dtype in dtypes)
 
 
-def load(path: Path, missing: Sequence[str], text: Collection[str]) -> Read:
-    """The rows of one file. Errors: BadInput."""
+def load(path: Path, missing: Sequence[str], text: Collection[str]) -> tuple[pl.DataFrame, Source]:
+    """The rows of one file, and what it is. Errors: BadInput."""
     data = file_bytes(path)
     content = unpacked(data, path) if path.name.lower().endswith(".gz") else data
     form = extension(path)
@@ -149,7 +175,23 @@ def load(path: Path, missing: Sequence[str], text: Collection[str]) -> Read:
     if frame.is_empty():
         raise BadInput("the file has no rows", where=path.name, remedy="Give a file with rows.")
     frame = frame.with_columns(pl.col(column).cast(pl.String) for column in frame.columns if column in text)
-    return Read(frame, [Source(path.name, frame.height, len(data), hashlib.sha256(data).hexdigest(), name, says)])
+    return frame, Source(path.name, frame.height, len(data), hashlib.sha256(data).hexdigest(), name, says)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes. Errors: BadInput when it cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> BadInput:
+    """What to say of a file that cannot be opened."""
+    return BadInput(
+        f"the file cannot be read ({error.strerror})", where=str(path), remedy="Check its path and access rights."
+    )
 
 
 def file_bytes(path: Path) -> bytes:
@@ -157,11 +199,7 @@ def file_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BadInput(
-            f"the file cannot be read ({error.strerror})",
-            where=str(path),
-            remedy="Check its path and access rights.",
-        ) from None
+        raise unreadable(path, error) from None
     if not data:
         raise BadInput("the file is empty", where=path.name, remedy="Give a file with a header and rows.")
     return data
@@ -278,20 +316,15 @@ def pandas_column(name: str, column: Any) -> pl.Series:
 SLICE = 2**16
 
 
-def digest(frame: pl.DataFrame) -> str:
-    """SHA-256 of a settled frame's logical content: names, storage, values in row order, nulls.
+def digest(table: RowSource) -> str:
+    """SHA-256 of a settled table's logical content: names, storage, values in row order, nulls.
 
     Chunks, compression and file format make no difference; -0.0 is 0.0, every NaN is one NaN.
     """
-    return digest_of(frame.schema, frame.height, frame)
-
-
-def digest_of(schema: Mapping[str, pl.DataType], rows: int, columns: Iterable[pl.Series]) -> str:
-    """`digest` of columns that come one by one."""
     total = hashlib.sha256()
-    kinds = [[name, STORAGE[dtype][1]] for name, dtype in schema.items()]
-    total.update(json.dumps([kinds, rows]).encode() + b"\n")
-    for series in columns:
+    kinds = [[name, STORAGE[dtype][1]] for name, dtype in table.schema.items()]
+    total.update(json.dumps([kinds, table.rows]).encode() + b"\n")
+    for series in table.columns():
         feed = feed_text if series.dtype == pl.String else feed_numbers
         for start in range(0, len(series), SLICE):
             part = series.slice(start, SLICE)

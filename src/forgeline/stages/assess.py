@@ -156,7 +156,7 @@ def look(ask: spec.Assess, split: spec.Split, facts: records.SnapshotFacts, work
     for name in ask.protected:
         if name not in known:
             raise BadInput(f"no feature column {name}", where="[assess] protected", asked=name, known=known)
-    table = work.rows(facts.digest, facts.rows)
+    table = work.rows(facts.digest)
     ids_N = sample(table.rows, MOST_ROWS, Seed(0).child("assess"))
     looked = table.take(ids_N)
     every = looked.select(names)

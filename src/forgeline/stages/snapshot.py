@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import polars as pl
 from forgeline import records, spec
 from forgeline.engine import machine, snapshots, tables, targets
 from forgeline.engine.columns import STORAGE, Fact, Kind
+from forgeline.engine.rows import Held, RowSource, Spilled
 from forgeline.errors import BadInput
 from forgeline.records import Finding, Fix, Rows
 
@@ -31,7 +31,7 @@ SINGLY = 20
 class Table:
     """Settled rows, what was noticed in each column, and where they came from."""
 
-    frame: pl.DataFrame
+    rows: RowSource
     facts: list[Fact]
     sources: list[records.Source]
 
@@ -39,7 +39,7 @@ class Table:
     def outline(self) -> dict[str, Any]:
         """What the manifest says of the rows."""
         schema = [{"name": fact.name, "kind": fact.kind, "dtype": fact.dtype} for fact in self.facts]
-        return {"schema": schema, "rows": self.frame.height}
+        return {"schema": schema, "rows": self.rows.rows}
 
 
 def snapshot(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> records.Snapshot:
@@ -47,14 +47,14 @@ def snapshot(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> records.
     table = read(ask, work)
     aim = None
     if ask.target:
-        aim = targets.aim(table.frame[ask.target], ask.types.get(ask.target), ask.positive)
-    check_weight(table.frame, ask.weight)
+        aim = targets.aim(table.rows.column(ask.target), ask.types.get(ask.target), ask.positive)
+    check_weight(table.rows, ask.weight)
     test = read_test(split.file, table, ask, aim, work) if split.file else None
-    work.say(f"  {table.frame.height:,} rows, {table.frame.width:,} columns; {aim.task if aim else 'no target'}")
+    work.say(f"  {table.rows.rows:,} rows, {len(table.facts):,} columns; {aim.task if aim else 'no target'}")
     return records.Snapshot(
         facts=records.SnapshotFacts(
             digest=store(table, ask, work),
-            rows=table.frame.height,
+            rows=table.rows.rows,
             columns=[column(fact, ask) for fact in table.facts],
             task=aim.task if aim else None,
             task_why=aim.why if aim else "no target is named",
@@ -64,11 +64,11 @@ def snapshot(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> records.
             weight=ask.weight,
             keep=ask.keep,
             missing=ask.missing,
-            left_out=table.frame[ask.target].null_count() if ask.target else 0,
+            left_out=table.rows.column(ask.target).null_count() if ask.target else 0,
             sources=table.sources + (test.sources if test else []),
             test_digest=store(test, ask, work) if test else None,
-            test_rows=test.frame.height if test else 0,
-            test_labelled=test is not None and ask.target in test.frame.columns,
+            test_rows=test.rows.rows if test else 0,
+            test_labelled=test is not None and ask.target in test.rows.names,
             licence=ask.licence,
         ),
         place=place(work),
@@ -86,10 +86,7 @@ def source_digests(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> di
 def file_digests(role: str, source: str, work: Workspace) -> dict[str, str]:
     """SHA-256 of each file behind a source; none for an empty one."""
     files = tables.find(source, work.base) if source else []
-    return {
-        f"{role}.{number}.{file.name}": hashlib.sha256(tables.file_bytes(file)).hexdigest()
-        for number, file in enumerate(files)
-    }
+    return {f"{role}.{number}.{file.name}": tables.file_digest(file) for number, file in enumerate(files)}
 
 
 def named(source: str) -> str:
@@ -113,45 +110,63 @@ def read(ask: spec.Snapshot, work: Workspace) -> Table:
         kinds = known | kinds
     else:
         found = tables.read(tables.find(named(ask.source), work.base), ask.missing, kinds)
-        raw, sources = found.frame, as_records(found)
-    check_names(ask, raw.columns)
+        raw, sources = found.rows, as_records(found)
+    check_names(ask, raw.names)
     if has_text_labels(raw, ask.target, sources):
         kinds = {ask.target: "category", **kinds}
-    frame, facts = tables.settle(raw.drop(ask.drop), kinds, ask.missing)
-    if ask.target:
-        frame, facts = with_finite_target(frame, facts, ask.target)
-    return Table(frame, facts, sources)
+    names = [name for name in raw.names if name not in set(ask.drop)]
+    if isinstance(raw, Held):
+        frame, facts = tables.settle(raw.frame.select(names), kinds, ask.missing)
+        if ask.target:
+            series, known_fact = finite_target(frame[ask.target], facts[names.index(ask.target)])
+            frame = frame.with_columns(series)
+            facts[names.index(ask.target)] = known_fact
+        return Table(Held(frame), facts, sources)
+    facts = []
+    return Table(Spilled(settled(raw, names, kinds, ask, facts), work.snapshots), facts, sources)
 
 
-def has_text_labels(raw: pl.DataFrame, target: str, sources: list[records.Source]) -> bool:
+def settled(
+    raw: RowSource, names: list[str], kinds: dict[str, Kind], ask: spec.Snapshot, facts: list[Fact]
+) -> Iterator[pl.Series]:
+    """The settled columns one after the other; `facts` takes what was noticed in each."""
+    for name in names:
+        series, fact = tables.settle_one(raw.column(name), kinds.get(name), ask.missing)
+        if name == ask.target:
+            series, fact = finite_target(series, fact)
+        facts.append(fact)
+        yield series
+
+
+def has_text_labels(raw: RowSource, target: str, sources: list[records.Source]) -> bool:
     """Whether the target is text in a source that has types: then `"1"` is a label, and no number."""
     typed = all(source.format != "delimited text" for source in sources)
-    return bool(target) and typed and raw[target].dtype == pl.String
+    return bool(target) and typed and raw.schema[target] == pl.String
 
 
-def with_finite_target(frame: pl.DataFrame, facts: list[Fact], target: str) -> tuple[pl.DataFrame, list[Fact]]:
+def finite_target(target: pl.Series, fact: Fact) -> tuple[pl.Series, Fact]:
     """An infinite target is as good as none."""
-    if frame[target].dtype != pl.Float64 or not frame[target].is_infinite().any():
-        return frame, facts
-    frame = frame.with_columns(pl.when(pl.col(target).is_finite()).then(pl.col(target)).alias(target))
-    kept = frame[target].drop_nulls()
-    missing, distinct = frame.height - len(kept), kept.n_unique()
-    return frame, [replace(fact, missing=missing, distinct=distinct) if fact.name == target else fact for fact in facts]
+    if target.dtype != pl.Float64 or not target.is_infinite().any():
+        return target, fact
+    target = target.to_frame().select(pl.when(pl.first().is_finite()).then(pl.first()).alias(target.name)).to_series()
+    return target, replace(fact, missing=target.null_count(), distinct=target.drop_nulls().n_unique())
 
 
-def stored(digest: str, work: Workspace) -> tuple[pl.DataFrame, list[records.Source], dict[str, Kind]]:
-    """A stored frame, itself as the source, and the kinds its text columns were given when it was settled."""
-    frame = snapshots.get(work.snapshots, digest)
-    schema = snapshots.manifest(work.snapshots, digest).get("schema", [])
-    kinds: dict[str, Kind] = {each["name"]: "category" for each in schema if each["dtype"] == "text"}
+def stored(digest: str, work: Workspace) -> tuple[RowSource, list[records.Source], dict[str, Kind]]:
+    """A stored table, itself as the source, and the kinds its text columns were given when it was settled."""
+    table = snapshots.rows(work.snapshots, digest)
+    manifest = snapshots.manifest(work.snapshots, digest)
+    kinds: dict[str, Kind] = {
+        each["name"]: "category" for each in manifest.get("schema", []) if each["dtype"] == "text"
+    }
     source = records.Source(
         name=f"{STORED}{digest[:12]}",
-        rows=frame.height,
-        size_bytes=int(frame.estimated_size()),
+        rows=table.rows,
+        size_bytes=snapshots.size_bytes(work.snapshots, digest),
         digest=digest,
         format="snapshot",
     )
-    return frame, [source], kinds
+    return table, [source], kinds
 
 
 def as_records(found: tables.Read) -> list[records.Source]:
@@ -180,11 +195,11 @@ def check_names(ask: spec.Snapshot, columns: list[str]) -> None:
         raise BadInput("no column is left to learn from", where=ask.source, remedy="Keep at least one feature.")
 
 
-def check_weight(frame: pl.DataFrame, name: str) -> None:
+def check_weight(table: RowSource, name: str) -> None:
     """Raise BadInput unless every weight is a positive, finite number."""
     if not name:
         return
-    weight = frame[name]
+    weight = table.column(name)
     if not weight.dtype.is_numeric():
         raise BadInput(f"weight {name} holds no numbers", where="[snapshot]", remedy="Name a numeric column.")
     bad = ~((weight > 0) & weight.cast(pl.Float64).is_finite()).fill_null(False)
@@ -213,7 +228,7 @@ def column(fact: Fact, ask: spec.Snapshot) -> records.Column:
 def store(table: Table, ask: spec.Snapshot, work: Workspace) -> str:
     """Keep the rows with their manifest; their digest."""
     sources = [{"name": each.name, "digest": each.digest, "rows": each.rows} for each in table.sources]
-    return snapshots.put(work.snapshots, table.frame, table.outline | {"sources": sources, "licence": ask.licence})
+    return snapshots.put(work.snapshots, table.rows, table.outline | {"sources": sources, "licence": ask.licence})
 
 
 # ---------------------------------------------------------------- the user's own test file
@@ -224,30 +239,32 @@ def read_test(file: str, train: Table, ask: spec.Snapshot, aim: targets.Aim | No
 
     Of a partly labelled file the labelled rows are kept. Errors: BadInput for a missing column or a new label.
     """
-    wording = [name for name, dtype in train.frame.schema.items() if not dtype.is_numeric()]
+    schema = train.rows.schema
+    wording = [name for name, dtype in schema.items() if not dtype.is_numeric()]
     found = tables.read(tables.find(file, work.base), ask.missing, wording)
-    lacks = [name for name in train.frame.columns if name not in found.frame.columns and name != ask.target]
+    raw = found.frame
+    lacks = [name for name in schema if name not in raw.columns and name != ask.target]
     if lacks:
         raise BadInput(
             f"the test file lacks {len(lacks)} columns of the training data: {', '.join(lacks[:10])}",
             where=file,
             asked=lacks[0],
-            known=found.frame.columns,
+            known=raw.columns,
         )
-    raw = found.frame.select(name for name in train.frame.columns if name in found.frame.columns)
-    frame, facts = tables.settle(raw, kinds_of(train.frame), ask.missing)
-    floats = [name for name in frame.columns if train.frame[name].dtype == pl.Float64]
+    raw = raw.select(name for name in schema if name in raw.columns)
+    frame, facts = tables.settle(raw, kinds_of(schema), ask.missing)
+    floats = [name for name in frame.columns if schema[name] == pl.Float64]
     frame = frame.with_columns(pl.col(floats).cast(pl.Float64))
     if ask.target in frame.columns:
         check_labels(frame[ask.target], next(fact for fact in facts if fact.name == ask.target), aim, file)
         labelled = frame.filter(pl.col(ask.target).is_not_null())
         frame = labelled if labelled.height else frame.drop(ask.target)
-    return Table(frame, [fact for fact in facts if fact.name in frame.columns], as_records(found))
+    return Table(Held(frame), [fact for fact in facts if fact.name in frame.columns], as_records(found))
 
 
-def kinds_of(frame: pl.DataFrame) -> dict[str, Kind]:
+def kinds_of(schema: Mapping[str, pl.DataType]) -> dict[str, Kind]:
     """The kind that reads each column into the storage it has here."""
-    return {name: "boolean" if dtype == pl.Boolean else STORAGE[dtype][0] for name, dtype in frame.schema.items()}
+    return {name: "boolean" if dtype == pl.Boolean else STORAGE[dtype][0] for name, dtype in schema.items()}
 
 
 def check_labels(target: pl.Series, fact: Fact, aim: targets.Aim | None, file: str) -> None:
@@ -279,14 +296,14 @@ def quality(table: Table, ask: spec.Snapshot, work: Workspace) -> Iterator[Findi
         {fact.name: (fact.mixed.cells, mixed_says(fact)) for fact in facts if fact.mixed},
         lambda columns: Fix(do="cast", columns=columns, to="number", says="read as numbers, the rest as missing"),
         ask,
-        lambda name: keep_rows(no_number(table.frame[name]), work),
+        lambda name: keep_rows(no_number(table.rows.column(name)), work),
     )
     yield from notices(
         "quality.infinite",
         {fact.name: (fact.infinite, infinite_says(fact, ask)) for fact in facts if fact.infinite},
         lambda columns: Fix(do="missing", columns=columns, markers=["inf"], says="treat as missing"),
         ask,
-        lambda name: keep_rows(table.frame[name].is_infinite(), work),
+        lambda name: keep_rows(table.rows.column(name).is_infinite(), work),
     )
     yield from notices(
         "quality.large_integer",
@@ -301,9 +318,9 @@ def quality(table: Table, ask: spec.Snapshot, work: Workspace) -> Iterator[Findi
         ask,
     )
     if ask.target:
-        yield from missing_target(table.frame[ask.target])
-    if table.frame.width > WIDE:
-        yield wide(table.frame.width)
+        yield from missing_target(table.rows.column(ask.target))
+    if len(table.facts) > WIDE:
+        yield wide(len(table.facts))
 
 
 def no_number(text: pl.Series) -> pl.Series:
