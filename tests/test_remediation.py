@@ -115,7 +115,13 @@ def test_twice_the_same():
 
 
 def test_a_noisy_trial_is_drawn_towards_what_is_at_stake():
-    calm, wild = (remediation.drawn((0.5, error), 0.3, 1.0) for error in (0.001, 1.0))
+    calm, wild = (remediation.drawn((0.5, error), 0.3, 1.0) for error in (0.001, 0.2))
     assert calm.value == pytest.approx(0.5, abs=0.01)
-    assert 0.1 < wild.value < 0.2
+    assert 0.3 < wild.value < 0.45
     assert remediation.drawn((-0.5, 0.001), 0.3, 1.0).value == 0
+
+
+def test_a_trial_within_its_error_of_nothing_counts_as_nothing():
+    small, large = (remediation.drawn((mean, 0.02), 0.3, 1.0) for mean in (0.015, 0.05))
+    assert small.value == 0.0 < small.high
+    assert large.value == pytest.approx(0.05, abs=0.01)

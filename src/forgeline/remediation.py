@@ -4,7 +4,8 @@ A trial trains quick models on a sample of the training rows, out of fold, with 
 mended, and asks them about rows that no finding touches: what a deployed model meets. A leaking column tells
 nothing once deployed, so its cells are shuffled there. What a fix gains is the loss the defect adds: log loss in
 nats, or squared error in units of the target's variance. A trial is noisy, so it is drawn towards what is at
-stake (the share of rows it touches × what their columns tell), the more the noisier it is.
+stake (the share of rows it touches × what their columns tell), the more the noisier it is; what is left within one
+standard error of nothing counts as nothing.
 Shapes: S rows of the sample.
 """
 
@@ -90,9 +91,10 @@ def drawn(trial: tuple[float, float] | None, stake: float, sure: float, *, level
         return Gain(sure * prior, 0.0, sure * 2 * stake, "not tried: others have more at stake")
     mean, error = trial
     weight = spread**2 / (spread**2 + error**2)
-    value = max(0.0, weight * mean + (1 - weight) * prior)
-    reach = normal_quantile(level) * error * math.sqrt(weight)
-    return Gain(sure * value, sure * max(0.0, value - reach), sure * (value + reach))
+    value, error = weight * mean + (1 - weight) * prior, error * math.sqrt(weight)
+    reach = normal_quantile(level) * error
+    low, high = max(0.0, value - reach), max(0.0, value + reach)
+    return Gain(sure * value if value > error else 0.0, sure * low, sure * high)
 
 
 def suspected(finding: Finding) -> bool:

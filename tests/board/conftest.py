@@ -233,7 +233,7 @@ def assess(findings=None, gates=None):
         checks=["missing", "constant", "target_copy", "split_leaks"],
         rows_read=48842,
         queue=queue,
-        not_applicable={"test_reuse": "no fit ledger was given", "selection": "no fit ledger was given"},
+        not_applicable={"fit_ledger": "no fit ledger was given"},
     )
     return records.Assessment(
         **common("assess", 2.31, 520_000_000),
@@ -507,7 +507,7 @@ def hostile(tmp_path):
     gate = GateResult(gate="findings.blocking == 0", value=1.0, holds=False)
     made = assess([finding, leak], gates=[gate])
     facts = msgspec.structs.replace(
-        made.facts, protected=[bad], split_how=bad, group=bad, not_applicable={bad: bad, "selection": bad}
+        made.facts, protected=[bad], split_how=bad, group=bad, not_applicable={bad: bad, "fit_ledger": bad}
     )
     record = msgspec.structs.replace(
         made, facts=facts, tables=[table, unfair], histograms=[shape], curves=[line], numbers=number

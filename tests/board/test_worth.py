@@ -73,6 +73,8 @@ def test_kinds_of_leak_are_found_avoided_or_not_applicable(assessed):
         "leak.target_copy": "not found",
         "leak.time": "not found",
         "leak.group": "avoided by the split",
+        "leak.no_test_set": "not applicable",
+        "leak.preprocessing": "not applicable",
         "leak.selection": "not applicable",
         "leak.test_reuse": "not applicable",
     }

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forgeline.engine.cells import Cells
+from forgeline.engine import split
+from forgeline.engine.cells import WIDE, Cells
 
 FRAME = pl.DataFrame(
     {
@@ -56,3 +57,16 @@ def test_rows_of_some_levels():
 def test_a_column_of_nothing_has_no_level():
     cells = Cells(pl.DataFrame({"a": pl.Series([None, None], dtype=pl.String)}))
     assert (len(cells.levels("a")), cells.codes("a").tolist(), cells.distinct("a")) == (0, [-1, -1], 0)
+
+
+def test_rows_are_keyed_as_the_split_keys_them_with_a_column_beside_too():
+    beside = pl.Series("y", ["p", "q", None, "p", "q", "p"])
+    assert (CELLS.row_keys() == split.keys(FRAME, FRAME.columns)).all()
+    assert (CELLS.row_keys(beside) == split.keys(FRAME.with_columns(beside), [*FRAME.columns, "y"])).all()
+
+
+def test_keys_of_a_wide_frame_are_of_all_columns_and_of_the_first():
+    frame = pl.DataFrame({f"x{at}": [1, 1, 1] for at in range(WIDE)} | {"last": [1, 2, 2]})
+    cells = Cells(frame)
+    assert (cells.row_keys() == split.keys(frame, frame.columns)).all()
+    assert (cells.first_keys() == split.keys(frame, frame.columns[:WIDE])).all()

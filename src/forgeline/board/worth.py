@@ -29,10 +29,10 @@ LEAKS = {
     "leak.time": ("split_leaks", "later rows that help to predict earlier ones"),
     "leak.group": ("split_leaks", "one entity on both sides of the split"),
     "leak.sampling": ("sampling", "test rows drawn unlike the training rows"),
-    "leak.no_test_set": ("no_test_set", "scores on rows the model was fitted on"),
-    "leak.preprocessing": ("preprocessing", "preparation fitted on test rows"),
-    "leak.selection": ("selection", "features chosen by test rows"),
-    "leak.test_reuse": ("test_reuse", "test rows asked again and again"),
+    "leak.no_test_set": ("fit_ledger", "scores on rows the model was fitted on"),
+    "leak.preprocessing": ("fit_ledger", "preparation fitted on test rows"),
+    "leak.selection": ("fit_ledger", "features chosen by test rows"),
+    "leak.test_reuse": ("fit_ledger", "test rows asked again and again"),
 }
 """Kind of leak → the check that looks for it, and what it is in plain words."""
 

@@ -164,3 +164,12 @@ def mapped(path: Path) -> np.ndarray:
         shape, _, _ = np.lib.format.read_array_header_1_0(file)
     array: np.ndarray = np.load(path, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
     return array
+
+
+def largest(value_N: np.ndarray, count: int) -> np.ndarray:
+    """Places of the `count` largest values, ascending; of equal ones the first, on every processor (int64)."""
+    if count >= len(value_N):
+        return np.arange(len(value_N))
+    last = np.partition(value_N, len(value_N) - count)[len(value_N) - count]
+    above = np.flatnonzero(value_N > last)
+    return np.sort(np.append(above, np.flatnonzero(value_N == last)[: count - len(above)]))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from forgeline.engine import split
+
 WIDE = 300
 """Columns that costly looks are for; of a wider table they see the first."""
 
@@ -33,6 +35,11 @@ def physical(series: pl.Series) -> pl.Series:
     return series if series.dtype.is_numeric() else series.to_physical()
 
 
+def cell_hashes(values: pl.Series) -> np.ndarray:
+    """A hash of each cell, salted with the column's name so that they may be summed over columns, uint64 [N]."""
+    return split.mix(split.bits(values) ^ np.uint64(split.text_hash(f"column {values.name}")))
+
+
 class Cells:
     """Facts about the columns of one frame; each is worked out when first asked for, and kept."""
 
@@ -48,6 +55,8 @@ class Cells:
         self.numbers = cache(self._numbers)
         self.ordered = cache(self._ordered)
         self.distinct = cache(self._distinct)
+        self.first_sums = cache(self._first_sums)
+        self.row_sums = cache(self._row_sums)
 
     def _missing(self, name: str) -> int:
         """How many cells of a column are missing."""
@@ -99,6 +108,29 @@ class Cells:
         """The finite numbers of a column, sorted, float64."""
         value_N = self.numbers(name)
         return np.sort(value_N[~np.isnan(value_N)])
+
+    def _first_sums(self) -> np.ndarray:
+        """The sum of the hashes of each row's cells in the first columns, uint64 [N]."""
+        return self.summed(self.first, np.zeros(self.rows, np.uint64))
+
+    def _row_sums(self) -> np.ndarray:
+        """The same of all columns."""
+        return self.summed(self.names[WIDE:], self.first_sums())
+
+    def summed(self, names: list[str], total_N: np.ndarray) -> np.ndarray:
+        """Sums of hashes, those of the cells of some columns added, uint64 [N]."""
+        for name in names:
+            total_N = total_N + cell_hashes(self.frame[name])
+        return total_N
+
+    def first_keys(self) -> np.ndarray:
+        """Equal where rows are in the first columns, uint64 [N]."""
+        return split.mix(self.first_sums())
+
+    def row_keys(self, beside: pl.Series | None = None) -> np.ndarray:
+        """Equal where whole rows are, and their cells of a column `beside` these, uint64 [N]; see `split.keys`."""
+        sum_N = self.row_sums()
+        return split.mix(sum_N if beside is None else sum_N + cell_hashes(beside))
 
     def is_text(self, name: str) -> bool:
         """Whether a column holds text."""

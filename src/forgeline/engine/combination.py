@@ -96,7 +96,7 @@ def eliminate(
     size = np.abs(solve(fit[0][:, chosen], fit[1]))
     large = chosen[size > tolerance]
     kept = large if len(large) and exact(large) else chosen
-    for column in chosen[np.argsort(size)]:
+    for column in chosen[np.argsort(size, kind="stable")]:
         rest = kept[kept != column]
         if len(rest) < len(kept) and len(rest) and exact(rest):
             kept = rest

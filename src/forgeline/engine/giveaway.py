@@ -281,9 +281,15 @@ class Implied:
     """Of the rows of other classes, how many are in the state."""
 
     def only(self, other: Implied, *, least_ratio: float, least_share: float, most_elsewhere: float) -> bool:
-        """Whether the state occurs (almost) only in that class, which says more than being out of it does."""
-        rare = self.share >= least_share and self.elsewhere <= most_elsewhere
-        return rare and self.ratio >= max(least_ratio, other.ratio)
+        """Whether the state occurs (almost) only in that class.
+
+        And being out of it says less of the class, or is itself (almost) never seen elsewhere.
+        """
+        rare, other_rare = (
+            one.share >= least_share and one.elsewhere <= most_elsewhere and one.ratio >= least_ratio
+            for one in (self, other)
+        )
+        return rare and (other_rare or self.ratio >= other.ratio)
 
 
 def implied(on_S: np.ndarray, class_CS: np.ndarray) -> Implied:

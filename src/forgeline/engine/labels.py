@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 
 from forgeline.engine import stats
+from forgeline.engine.arrays import largest
 from forgeline.engine.seeds import Seed
 
 Noise = Literal["by_class", "shared"]
@@ -155,13 +156,20 @@ def anchored(
     return noise_KK
 
 
-def anchor_labels(q_SK: np.ndarray, given_S: np.ndarray, share: float, *, prior: float = 0.1) -> np.ndarray:
-    """[K, K]: the given labels of the rows surest of each class, with `prior` rows more of each label."""
+def anchor_labels(q_SK: np.ndarray, given_S: np.ndarray, share: float, *, prior: float = 1.0) -> np.ndarray:
+    """[K, K]: the given labels of the rows surest of each class, with `prior` rows more that have any label.
+
+    Five rows at least, where so many are of the class; rows that are as sure as the last one share its place.
+    """
     rows, classes = q_SK.shape
-    count_KK = np.full((classes, classes), prior)
+    count_KK = np.full((classes, classes), prior / classes)
     for k, mass in enumerate(q_SK.sum(axis=0)):
-        size = min(max(int(share * mass), 5), rows - 1)
-        count_KK[k] += np.bincount(given_S[np.argpartition(-q_SK[:, k], size)[:size]], minlength=classes)
+        size = min(max(int(share * mass), min(5, int(np.ceil(mass)))), rows - 1)
+        last = np.partition(q_SK[:, k], rows - size)[rows - size]
+        above_S, even_S = q_SK[:, k] > last, q_SK[:, k] == last
+        places = size - int(above_S.sum())
+        count_KK[k] += np.bincount(given_S[above_S], minlength=classes)
+        count_KK[k] += np.bincount(given_S[even_S], minlength=classes) * (places / int(even_S.sum()))
     labels_KK: np.ndarray = count_KK / count_KK.sum(axis=1, keepdims=True)
     return labels_KK
 
@@ -337,8 +345,8 @@ def surest(
     sizes = sorted({int(share * mass) for share in shares if share * mass >= least_rows})
     if not sizes:
         return None
-    order = np.argpartition(-p_N, min(sizes[-1], len(p_N) - 1))[: sizes[-1]]
-    wrong_N = np.cumsum(~right_N[order[np.argsort(-p_N[order], kind="stable")]])
+    rows = largest(p_N, sizes[-1])
+    wrong_N = np.cumsum(~right_N[rows[np.argsort(-p_N[rows], kind="stable")]])
     bounds = [(*stats.wilson(float(wrong_N[size - 1]), size, 0.68), size) for size in sizes]
     best_high = min(high for _, high, _ in bounds)
     size = max(size for low, _, size in bounds if low <= best_high)

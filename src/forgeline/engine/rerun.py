@@ -7,10 +7,11 @@ import msgspec
 import numpy as np
 
 from forgeline.engine import ledger as book
+from forgeline.engine.estimators import answer
 from forgeline.engine.ledger import Inflation, Ledger
 
 if TYPE_CHECKING:
-    from forgeline.engine.recording import Draft, Recorder
+    from forgeline.engine.recorder import Draft, Recorder
 
 Rule = Callable[["Recorder", Ledger, list[book.Scored], int], Inflation | None]
 
@@ -94,8 +95,6 @@ def run(
     """The model's answers on test rows; `leaks` says which steps are fitted on every row when `leaky`."""
     from sklearn.base import clone
     from sklearn.utils import _indexing
-
-    from forgeline.engine.recording import answer
 
     take = _indexing._safe_indexing
     both = np.concatenate([train_ids, test_ids])

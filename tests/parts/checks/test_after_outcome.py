@@ -40,6 +40,18 @@ def test_a_default_that_is_left_in_one_class_only(kind, y):
     assert finding.numbers["share"] > 0.9
 
 
+def test_known_in_one_class_and_missing_in_the_other():
+    (finding,) = found(pl.Series(AMOUNT).set(pl.Series(np.where(Y == 1, 0.99, 0.02) < LUCK), None))
+    assert finding.columns == ["later"]
+
+
+def test_a_default_of_fewer_rows_than_not():
+    filled = np.where(Y == 0, 0.9, 0.01) > LUCK
+    assert filled.mean() > 0.5
+    (finding,) = found(np.where(filled, np.array(["call", "letter", "visit"])[DRAW.integers(0, 3, ROWS)], "none"))
+    assert finding.columns == ["later"]
+
+
 def test_what_another_column_explains_or_chance_is_honest():
     assert found(np.where((X[:, 0] > 1) & (LUCK < 0.8), AMOUNT, 0)) == []
     assert found(np.where(LUCK < 0.2, AMOUNT, 0)) == []

@@ -33,6 +33,16 @@ def test_a_moderate_effect_is_a_warning():
     assert finding.severity == "warn"
 
 
+def test_gaps_that_add_nothing_are_a_note():
+    """The other column says all there is to say of the target."""
+    told = pl.Series(VALUE + 0.05 * DRAW.normal(size=ROWS))
+    gappy = pl.Series(DRAW.normal(size=ROWS)).set(pl.Series(np.where(Y == 1, 0.5, 0.15) > LUCK), None)
+    frame = pl.DataFrame({"told": told, "noise": X[:, 2], "gappy": gappy, "y": VALUE})
+    (finding,) = missingness.check(*view(frame, target="y"))
+    assert (finding.severity, finding.columns) == ("note", ["gappy"])
+    assert finding.numbers["alone"] >= 0.05 > abs(finding.numbers["inflation"])
+
+
 def test_gaps_at_random_or_by_another_column_are_honest():
     assert found(LUCK < 0.3) == []
     assert found(np.where(X[:, 0] > 0, 0.6, 0.05) > LUCK) == []

@@ -72,10 +72,28 @@ def test_a_split_that_mixes_the_times_blocks():
     assert finding.severity == "note"
 
 
-def test_structure_without_effect_does_not_block():
-    assert not found(patients(0.0), GROUP)
-    assert not found(readings(0.0), TIME)
+def test_structure_without_effect_is_a_note():
+    assert [one.severity for one in found(patients(0.0), GROUP)] == ["note"]
+    assert [one.severity for one in found(readings(0.0), TIME)] == ["note"]
     assert not found(patients(), replace(GROUP, group_sure=0.5))
+
+
+def test_an_effect_that_cannot_be_measured_is_a_warning():
+    frame = readings().with_columns(y=(pl.col("when") < 150) & (pl.col("y") > 0))
+    (finding,) = found(frame, TIME)
+    assert (finding.code, finding.severity, finding.numbers) == ("leak.time", "warn", {})
+    assert "cannot be measured" in finding.says
+
+
+def test_an_effect_that_hangs_on_few_entities_is_a_warning():
+    draw = np.random.default_rng(4)
+    who_N = np.repeat(np.arange(60), 8)
+    y_N = (who_N % 30 == 7) | (draw.random(len(who_N)) < 0.02)
+    own_N = draw.normal(size=60)[who_N] + 0.01 * draw.normal(size=len(who_N))
+    frame = pl.DataFrame({"who": who_N, "own": own_N, "x": draw.normal(size=len(who_N)), "y": y_N})
+    (finding,) = found(frame, GROUP)
+    assert finding.severity == "warn"
+    assert finding.numbers["low"] < 0 < 0.1 < finding.numbers["inflation"]
 
 
 def test_a_test_file_with_entities_or_moments_of_the_training_rows():

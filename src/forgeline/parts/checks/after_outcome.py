@@ -24,7 +24,7 @@ def check(
     least_share: float = 0.5,
     most_elsewhere: float = 0.05,
     least_alone: float = 0.01,
-    least_default: float = 0.5,
+    least_default: float = 0.2,
     block_alone: float = 0.1,
     block_ratio: float = 10.0,
     block_inflation: float = 0.005,
@@ -33,9 +33,8 @@ def check(
     """`leak.after_outcome`: a column known, or other than its usual value, tells the class, and nothing else.
 
     least_ratio: how much more often that is so in one class than in the others; least_share: how
-    often it then is that class. least_default: share of the rows
-    that have the usual value, where it is not missing that is usual. Of a numeric target the classes are halves and
-    fifths of its range.
+    often it then is that class. least_default: share of the rows from which a value may be the one before the
+    outcome, where it is not missing that is. Of a numeric target the classes are halves and fifths of its range.
     """
     probe = table.probe
     if probe is None:
@@ -66,18 +65,19 @@ def check(
 
 
 def departures(probe: Probe, name: str, least_default: float) -> Iterator[tuple[str, np.ndarray]]:
-    """The states a column may be in by default, each with the rows of the sample that are not, bool [S]."""
+    """The states a column may be in by default, each with the rows of the sample that are not, bool [S].
+
+    Missing, or a value or level that is common enough; the commonest first.
+    """
     x_S = probe.feature(name)[probe.rows_S]
     known_S = ~np.isnan(x_S)
     if not known_S.all():
         yield "missing", known_S
-    if probe.is_category(name):
-        usual = 0.0  # the commonest level
-    else:
-        values, counts = np.unique(x_S[known_S], return_counts=True)
-        usual = float(values[counts.argmax()]) if len(values) else 0.0
-    if (x_S == usual).sum() >= least_default * len(x_S):
-        yield "its usual value", known_S & (x_S != usual)
+    values, counts = np.unique(x_S[known_S], return_counts=True)
+    for place, at in enumerate(np.argsort(-counts, kind="stable")):
+        if counts[at] < least_default * len(x_S):
+            return
+        yield "its usual value" if place == 0 else "one of its common values", known_S & (x_S != values[at])
 
 
 def finding(table: View, name: str, says: str, inflation: Gain, numbers: dict[str, float], *, sure: bool) -> Finding:

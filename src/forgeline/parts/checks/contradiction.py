@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from forgeline.engine import neighbours
+from forgeline.engine import duplicates
+from forgeline.engine.near_duplicates import is_key
 from forgeline.engine.probe import Probe
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
@@ -31,7 +32,7 @@ def check(
     """
     if target is None or table.probe is None or not table.train.width or table.train.height < 2:
         return
-    repeats = neighbours.repeats(table.train, least_share=least_share)
+    repeats = duplicates.repeats(table.train_cells, least_share=least_share)
     if not repeats.beyond:
         return
     again = np.flatnonzero(repeats.copies_N > 1)
@@ -57,7 +58,7 @@ def check(
 def opinions(probe: Probe) -> tuple[np.ndarray, np.ndarray]:
     """What a model thinks of training rows out of fold, [P, K], and each training row's place there, -1 if none."""
     # Text that names the rows would tell a model which of them are repeated.
-    keys = [name for name in probe.names if probe.is_category(name) and neighbours.is_key(probe.frame[name])]
+    keys = [name for name in probe.names if probe.is_category(name) and is_key(probe.frame[name])]
     p_PK = probe.out_of_fold(without=keys).p_SK
     place_N = np.full(len(probe.y_N), -1)
     place_N[probe.rows_P] = np.arange(len(probe.rows_P))

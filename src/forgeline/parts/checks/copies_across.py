@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from forgeline.engine import neighbours
+from forgeline.engine import duplicates
+from forgeline.engine.cells import Cells
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -42,18 +43,19 @@ def across(
 ) -> Iterator[Finding]:
     """Copies between the user's training and test file."""
     train, rows = table.train, table.train.height
-    repeats = neighbours.repeats(pl.concat([train, test.select(train.columns)], how="vertical_relaxed"), least_share=0)
+    both = pl.concat([train, test.select(train.columns)], how="vertical_relaxed")
+    repeats = duplicates.repeats(Cells(both), least_share=0)
     first_T = repeats.first_N[rows:]
     copied_T = first_T < rows
     found = int(copied_T.sum())
     beyond, chance = beyond_chance(repeats, rows, found)
     if beyond < least_share * test.height:
         return
-    gain = neighbours.gain_of_copied(table.probe, beyond / test.height) if table.probe else None
+    gain = duplicates.gain_of_copied(table.probe, beyond / test.height) if table.probe else None
     count_N = np.bincount(first_T[copied_T], minlength=rows)[repeats.first_N[:rows]]
     chosen = np.flatnonzero(count_N)
     # A table that is full of repeats has as many of them across the files: then only what they add to the score counts.
-    usual = len(neighbours.repeats(train).later) / rows
+    usual = len(duplicates.repeats(table.train_cells).later) / rows
     many = beyond >= max(block_share, 4 * usual) * test.height
     of_effect = many if gain is None else gain.inflation >= least_inflation or (many and gain.high >= least_inflation)
     says = f"{found:,} of {test.height:,} test rows ({found / test.height:.1%}) repeat training rows exactly"
@@ -69,7 +71,7 @@ def across(
     )
 
 
-def beyond_chance(repeats: neighbours.Repeats, rows: int, found: int) -> tuple[float, float]:
+def beyond_chance(repeats: duplicates.Repeats, rows: int, found: int) -> tuple[float, float]:
     """How many of the test rows found would not repeat training rows by chance, and how many would.
 
     Of the repeats that chance brings to both files, those that lie across. Where the training rows are full of such
@@ -92,20 +94,20 @@ def beyond_chance(repeats: neighbours.Repeats, rows: int, found: int) -> tuple[f
 def within(table: View, target: pl.Series, least_share: float, least_inflation: float) -> Iterator[Finding]:
     """Copies in one table: training rows that agree in features and target."""
     assert table.probe is not None
-    whole = table.train.with_columns(target.alias(f"{table.target_name} (target)"))
-    repeats = neighbours.repeats(whole, least_share=least_share)
+    beside = target.alias(f"{table.target_name} (target)")
+    repeats = duplicates.repeats(table.train_cells, beside, least_share=least_share)
     if not repeats.beyond:
         return
-    gain = neighbours.gain_of_shared(table.probe, repeats.first_N)
+    gain = duplicates.gain_of_shared(table.probe, repeats.first_N)
     if gain.inflation < least_inflation:
         return
-    later = repeats.later
+    later, rows = repeats.later, table.train.height
     yield Finding(
         code="leak.duplicate",
         severity="warn",
-        says=f"{len(later):,} of {whole.height:,} training rows are copies of others: our split keeps copies together, "
+        says=f"{len(later):,} of {rows:,} training rows are copies of others: our split keeps copies together, "
         f"a random one would look {gain.inflation:.3f} better than it is",
         rows=table.keep_rows(table.train_ids[later], repeats.copies_N[later]),
-        numbers={"repeats": len(later), "share": len(later) / whole.height, "chance": repeats.chance} | gain.numbers,
+        numbers={"repeats": len(later), "share": len(later) / rows, "chance": repeats.chance} | gain.numbers,
         fix=Fix(do="split", says="keep equal rows on one side, as this split does"),
     )

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from forgeline.engine import bulk
 from forgeline.engine.cells import Cells
+from forgeline.engine.explained import given_away
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -187,7 +187,7 @@ def explained(cells: Cells, found: Pair) -> bool:
     odd_N = np.zeros(cells.rows, bool)
     odd_N[found.rows] = True
     known_N = (cells.codes(found.a) >= 0) & (cells.codes(found.b) >= 0)
-    return bulk.given_away(cells, [name for name in cells.names if name not in (found.a, found.b)], odd_N, known_N)
+    return given_away(cells, [name for name in cells.names if name not in (found.a, found.b)], odd_N, known_N)
 
 
 def evenly(all_A: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from forgeline.engine import neighbours
+from forgeline.engine import duplicates
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -21,18 +21,18 @@ def check(
     possible values are bound to meet, repeats are a note and there is nothing to mend; so they are below
     `least_share` of the rows, where chance is not worked out. Others are a warning from `warn_share` on.
     """
-    frame = table.all if target is None else table.all.with_columns(known_target(table, target))
     if not table.all.width:
         return
-    repeats = neighbours.repeats(frame, least_share=least_share)
-    later, share = repeats.later, len(repeats.later) / max(frame.height, 1)
+    known = None if target is None else known_target(table, target)
+    repeats = duplicates.repeats(table.cells, known, least_share=least_share)
+    later, share = repeats.later, len(repeats.later) / max(table.all.height, 1)
     if not len(later):
         return
     numbers = {"repeats": float(len(later)), "share": share}
     if not np.isnan(repeats.chance):
         numbers |= {"chance": repeats.chance, "beyond_chance": repeats.beyond}
     beyond = bool(repeats.beyond > 0)
-    says = f"{len(later):,} of {frame.height:,} rows repeat an earlier row"
+    says = f"{len(later):,} of {table.all.height:,} rows repeat an earlier row"
     if not beyond and 2 * repeats.chance >= len(later):
         says += f"; chance alone would bring about {repeats.chance:,.0f}, as few values are possible"
     yield Finding(

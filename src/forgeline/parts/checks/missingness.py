@@ -1,6 +1,7 @@
 """Columns whose gaps give the target away (leakage)."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from forgeline.engine.giveaway import Gain, State
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
+Severity = Literal["block", "warn", "note"]
 codes = ("leak.missingness",)
 round = 1
 needs = ("target",)
@@ -32,8 +34,8 @@ def check(
     """`leak.missingness`: that a cell is missing tells of the target, and of nothing else.
 
     Honest gaps go with other columns, be it their values or their gaps, also among rows of one class. least_alone,
-    least_added: what the gaps tell, alone and beyond all other columns, in AUC or R²; from clear_alone on, any
-    clear addition is enough, and from block_alone on none is asked for. Where known cells occur in one class only
+    least_added: what the gaps tell, alone and beyond all other columns, in AUC or R²; from clear_alone on no addition
+    is asked for, and without a clear one it is a note up to block_alone. Where known cells occur in one class only
     (least_ratio, least_share, most_elsewhere, as in that check), the code is `leak.after_outcome`.
     """
     probe = table.probe
@@ -51,18 +53,20 @@ def check(
         state = giveaway.state(probe, name, gap_S, aside, least=least_alone)
         if state is None:
             continue
-        adds = state.added.low > 0 and (state.alone.value >= clear_alone or state.added.value >= least_added)
-        if adds or state.alone.value >= block_alone:
-            sure = state.alone.value >= block_alone and state.added.value >= block_added
-            yield finding(table, name, state, giveaway.inflation(probe, name, aside), sure=sure)
+        alone, added = state.alone.value, state.added.value
+        if alone >= clear_alone or (state.added.low > 0 and added >= least_added):
+            sure = alone >= block_alone and added >= block_added
+            heard = alone >= block_alone or state.added.low > 0
+            severity: Severity = "block" if sure else "warn" if heard else "note"
+            yield finding(table, name, state, giveaway.inflation(probe, name, aside), severity)
 
 
-def finding(table: View, name: str, state: State, inflation: Gain, *, sure: bool) -> Finding:
-    """A warning, or a block where it is nearly certain."""
+def finding(table: View, name: str, state: State, inflation: Gain, severity: Severity) -> Finding:
+    """What the gaps tell."""
     unit = "R²" if table.task == "regression" else "AUC"
     return Finding(
         code="leak.missingness",
-        severity="block" if sure else "warn",
+        severity=severity,
         says=f"whether {name} is missing tells of {table.target_name} ({state.alone.value:+.3f} {unit} alone) and of "
         "no other column: it may be left out, or filled in, once the outcome is known",
         columns=[name],

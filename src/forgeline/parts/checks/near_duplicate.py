@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from forgeline.engine import neighbours
-from forgeline.engine.neighbours import Gain
+from forgeline.engine import duplicates, near_duplicates
+from forgeline.engine.cells import Cells
+from forgeline.engine.duplicates import Gain
 from forgeline.engine.probe import sample
 from forgeline.engine.seeds import Seed
 from forgeline.kinds import View
@@ -41,9 +42,9 @@ def check(
     yield from inside
 
 
-def distinct(frame: pl.DataFrame, most_rows: int, seed: Seed) -> np.ndarray:
+def distinct(key_N: np.ndarray, most_rows: int, seed: Seed) -> np.ndarray:
     """Rows that repeat no earlier one, a sample of them where there are many, int64."""
-    _, first = np.unique(neighbours.row_keys(frame), return_index=True)
+    _, first = np.unique(key_N, return_index=True)
     first.sort()
     return np.asarray(first[sample(len(first), most_rows, seed.child("rows"))])
 
@@ -52,12 +53,12 @@ def within(table: View, least_share: float, least_inflation: float, most_rows: i
     """Copies in one table."""
     seed = Seed(0).child("near duplicate")
     frame = table.all.select(table.cells.first)
-    rows = distinct(frame, most_rows, seed)
-    found = neighbours.copies(frame[rows], least_share=least_share, seed=seed)
+    rows = distinct(table.cells.first_keys(), most_rows, seed)
+    found = near_duplicates.copies(frame[rows], least_share=least_share, seed=seed)
     later, partner = rows[found.row_P], rows[found.partner_P]
     if not len(later):
         return
-    gain = None if table.probe is None else neighbours.gain_of_shared(table.probe, units(table, later, partner))
+    gain = None if table.probe is None else duplicates.gain_of_shared(table.probe, units(table, later, partner))
     says = (
         f"{len(later):,} of {len(rows):,} different rows are almost another row: the split should keep pairs together"
     )
@@ -91,16 +92,16 @@ def across(
     """Test rows that are almost a training row."""
     seed = Seed(0).child("near duplicate", "across")
     both = pl.concat([table.train, test.select(table.train.columns)], how="vertical_relaxed")
-    rows = distinct(both, most_rows, seed)
+    rows = distinct(Cells(both).row_keys(), most_rows, seed)
     side_N = (rows >= table.train.height).astype(np.int8)
     tests = int(side_N.sum())
     if not 0 < tests < len(rows):
         return
-    found = neighbours.copies(both[rows], side_N, least_share=least_share * tests / len(rows), seed=seed)
+    found = near_duplicates.copies(both[rows], side_N, least_share=least_share * tests / len(rows), seed=seed)
     share = len(found.row_P) / tests
     if not len(found.row_P):
         return
-    gain = None if table.probe is None else neighbours.gain_of_copied(table.probe, share)
+    gain = None if table.probe is None else duplicates.gain_of_copied(table.probe, share)
     many = share >= block_share
     of_effect = many if gain is None else gain.inflation >= least_inflation or (many and gain.high >= least_inflation)
     says = f"{len(found.row_P):,} of {tests:,} test rows ({share:.1%}) are almost a training row"

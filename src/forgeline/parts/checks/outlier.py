@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from forgeline.engine import bulk
+from forgeline.engine.conversions import Outside
+from forgeline.engine.empirical import member
+from forgeline.engine.outliers import outside
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -16,20 +18,20 @@ def check(table: View, target: pl.Series | None, *, warn_from: float = 0.005) ->
     """`quality.outlier`: a warning from the share `warn_from` of the rows, else a note; score is how far out.
 
     Far is beyond an empty stretch that a tail as heavy as the bulk's would not have, and nothing in the other columns
-    sets those rows apart (`engine.bulk`). Rows in another unit are `quality.scale`; one value repeated far out is a
+    sets those rows apart (`engine.outliers`). Rows in another unit are `quality.scale`; one value repeated far out is a
     hidden marker, not an outlier. What a heavy tail hides cannot be seen.
     Of very many columns the first are looked at.
     """
     for name in table.cells.first:
-        found = bulk.outside(table.cells, name) if table.cells.is_number(name) else None
+        found = outside(table.cells, name) if table.cells.is_number(name) else None
         if found is not None and found.conversion is None:
             yield far(table, name, found, warn_from)
 
 
-def far(table: View, name: str, found: bulk.Outside, warn_from: float) -> Finding:
+def far(table: View, name: str, found: Outside, warn_from: float) -> Finding:
     """The finding of one column."""
     value_N = table.cells.numbers(name)
-    rows = np.flatnonzero(bulk.member(value_N, found.value_V, found.far_V))
+    rows = np.flatnonzero(member(value_N, found.value_V, found.far_V))
     bulk_V, _ = found.bulk()
     score_N = found.distance(value_N[rows])
     low, high = float(bulk_V[0]), float(bulk_V[-1])

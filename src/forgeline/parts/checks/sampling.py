@@ -8,7 +8,7 @@ import polars as pl
 
 from forgeline.engine import split
 from forgeline.engine.cells import Cells
-from forgeline.engine.neighbours import is_key
+from forgeline.engine.near_duplicates import is_key
 from forgeline.engine.probe import Probe, auc, sample
 from forgeline.engine.seeds import Seed
 from forgeline.kinds import View

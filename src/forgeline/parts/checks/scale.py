@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from forgeline.engine import bulk
+from forgeline.engine.conversions import CONVERSIONS, Conversion
+from forgeline.engine.empirical import member
+from forgeline.engine.outliers import outside
 from forgeline.engine.probe import sample
 from forgeline.engine.seeds import Seed
 from forgeline.kinds import View
@@ -21,7 +23,7 @@ class Moved(NamedTuple):
 
     rows: np.ndarray
     score: np.ndarray
-    way: bulk.Conversion
+    way: Conversion
 
 
 def check(
@@ -34,17 +36,17 @@ def check(
 ) -> Iterator[Finding]:
     """`quality.scale`: after a change of unit the rows are like the others; score is how far out they are now.
 
-    First by the column alone (`engine.bulk`): other decimals, or a group of its own. Then, where the column is wider
-    than the factor, by a model of the other columns: rows that lie a factor from what it says, `apart` times the
+    First by the column alone (`engine.outliers`): other decimals, or a group of its own. Then, where the column is
+    wider than the factor, by a model of the other columns: rows that lie a factor from what it says, `apart` times the
     usual error at least. Factors that are smaller than both the column's spread and the model's error stay hidden.
     Of very many columns the first are looked at.
     """
     wide = []
     for name in (name for name in table.cells.first if table.cells.is_number(name)):
-        found = bulk.outside(table.cells, name, ratios=True)
+        found = outside(table.cells, name, ratios=True)
         if found is not None and found.conversion is not None:
             value_N = table.cells.numbers(name)
-            rows = np.flatnonzero(bulk.member(value_N, found.value_V, found.far_V))
+            rows = np.flatnonzero(member(value_N, found.value_V, found.far_V))
             yield finding(table, name, Moved(rows, found.distance(value_N[rows]), found.conversion))
         elif found is None and breadth(table, name) > np.log(4):
             wide.append(name)
@@ -136,10 +138,10 @@ def fit(x_NF: np.ndarray, y_N: np.ndarray) -> Any:
     return lightgbm.train(parameters, lightgbm.Dataset(x_NF, y_N, params=parameters), num_boost_round=30)
 
 
-def factor(error_S: np.ndarray, spread: float, apart: float, *, least: int = 8) -> bulk.Conversion | None:
+def factor(error_S: np.ndarray, spread: float, apart: float, *, least: int = 8) -> Conversion | None:
     """The factor around whose logarithm errors gather, and nearly none between it and the rest."""
     best, most = None, 0
-    for ways in bulk.CONVERSIONS:
+    for ways in CONVERSIONS:
         step = float(np.log(ways[0].factor)) if not ways[0].shift else 0.0
         if abs(step) < max(apart * spread, 0.3):
             continue

@@ -62,9 +62,9 @@ def check(
 
     A note where the split in force goes by the structure, or by the other one of two. It blocks where the split does
     not, the structure is at least `least_sure`, and the inflation is `least_inflation` or more and beyond twice
-    its standard error; where a test file was given, at least `least_shared` of its rows must be of entities, or of
-    moments, that the training rows have. Of structure that only shows in the target, which no split follows
-    unasked, it warns.
+    its standard error; it warns where that is not sure, or cannot be measured, and leaves a note where it is less.
+    Where a test file was given, at least `least_shared` of its rows must be of entities, or of moments, that the
+    training rows have. Of structure that only shows in the target, which no split follows unasked, it warns.
     """
     found, probe = table.structure, table.probe
     if found is None or probe is None or len(probe.y_P) < 100:
@@ -76,25 +76,29 @@ def check(
     for code, column, sure, split in seen:
         if not column or column not in probe.names:
             continue
-        gap = gap_of(probe, code, column, most_rows, folds, cuts)
-        if gap is None:
-            continue
-        share = shared(table, code, column)
+        gap, share = gap_of(probe, code, column, most_rows, folds, cuts), shared(table, code, column)
         followed = split == column if table.test is None else share < least_shared
         followed = followed or (table.test is None and bool(table.group or table.time))
-        real = gap.inflation * share >= least_inflation and gap.inflation > 2 * gap.error
-        if not followed and real and (sure >= least_sure or table.test is not None):
-            yield torn(code, column, gap, share, table, "block")
-        elif followed:
+        if followed and gap is not None:
             yield noted(code, column, gap, split == column)
+        elif not followed and (sure >= least_sure or table.test is not None):
+            yield torn(code, column, gap, share, table, weight(gap, share, least_inflation))
     asked = {column for _, column, _, _ in seen}
     for code, column in shown(table, probe, found):
         if column in asked or column not in probe.names or (table.test is None and (table.group or table.time)):
             continue
         gap, share = gap_of(probe, code, column, most_rows, folds, cuts), shared(table, code, column)
-        large = gap is not None and gap.inflation * share >= least_inflation and share >= least_shared
-        if gap is not None and large and gap.inflation > 2 * gap.error:
+        if share >= least_shared and weight(gap, share, least_inflation) == "block":
             yield torn(code, column, gap, share, table, "warn")
+
+
+def weight(gap: Gap | None, share: float, least_inflation: float) -> Literal["block", "warn", "note"]:
+    """Whether it is large and sure, large or unknown, or small."""
+    if gap is None:
+        return "warn"
+    if gap.inflation * share < least_inflation:
+        return "note"
+    return "block" if gap.inflation > 2 * gap.error else "warn"
 
 
 def shown(table: View, probe: Probe, found: Structure) -> list[tuple[str, str]]:
@@ -261,7 +265,9 @@ def shared(table: View, code: str, column: str) -> float:
     return float((test_N < np.nanmax(train_N)).mean())
 
 
-def torn(code: str, column: str, gap: Gap, share: float, table: View, severity: Literal["block", "warn"]) -> Finding:
+def torn(
+    code: str, column: str, gap: Gap | None, share: float, table: View, severity: Literal["block", "warn", "note"]
+) -> Finding:
     """The split in force, or the test file, tears the structure apart."""
     what = "entities" if code == "leak.group" else "moments"
     if table.test is None:
@@ -270,10 +276,26 @@ def torn(code: str, column: str, gap: Gap, share: float, table: View, severity: 
         where = f"{share:.0%} of the test file's rows are of {what} of {column} that the training rows have"
     else:
         where = f"{share:.0%} of the test file's rows are from before the last training row by {column}"
-    metric = "R²" if table.task == "regression" else "AUC"
-    says = f"{where}: the score is flattered by about {gap.inflation * share:.3f} {metric} ({compared(code, gap)})"
     fix = Fix(do="split", columns=[column], says=f'[split] by = "{column}"')
-    return Finding(code=code, severity=severity, says=says, columns=[column], numbers=gap.numbers(share), fix=fix)
+    return Finding(
+        code=code,
+        severity=severity,
+        says=f"{where}: {flattered(code, gap, share, table)}",
+        columns=[column],
+        numbers=gap.numbers(share) if gap else {},
+        fix=fix,
+    )
+
+
+def flattered(code: str, gap: Gap | None, share: float, table: View) -> str:
+    """By how much the score is too good, and how that is known."""
+    if gap is None:
+        rows = "other entities" if code == "leak.group" else "later rows"
+        return f"the score may be flattered; by how much cannot be measured, for too few {rows} are of each class"
+    metric = "R²" if table.task == "regression" else "AUC"
+    low, high = (gap.numbers(share)[name] for name in ("low", "high"))
+    reach = f"about {gap.inflation * share:.3f} {metric} [{low:.3f}, {high:.3f}]"
+    return f"the score is flattered by {reach} ({compared(code, gap)})"
 
 
 def noted(code: str, column: str, gap: Gap, followed: bool) -> Finding:
