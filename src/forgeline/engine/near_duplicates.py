@@ -103,7 +103,7 @@ def is_later(partner_N: np.ndarray, side_N: np.ndarray | None) -> np.ndarray:
 
 
 def by_distance(
-    these: Points, side_N: np.ndarray | None, least: float, seed: Seed, *, most_share: float = 0.22
+    these: Points, side_N: np.ndarray | None, least: float, seed: Seed, *, most_share: float = 0.5
 ) -> tuple[Nearest, np.ndarray]:
     """How many times nearer than usual the nearest row is, float64 [N]; 0 where that is natural."""
     rows = len(these)
@@ -136,7 +136,7 @@ def by_agreement(
     *,
     least_columns: int = 5,
     most_chance: float = 0.15,
-    most_share: float = 0.3,
+    most_share: float = 0.5,
 ) -> tuple[Nearest, np.ndarray]:
     """For rows that differ from another in one cell only, the information they share over what they do not.
 
