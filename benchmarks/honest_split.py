@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from forgeline.engine import columns, split, structure
+from forgeline.engine import columns, split, structure, time_order
 from forgeline.engine.cells import Cells
 from forgeline.engine.probe import macro_auc
 
@@ -145,7 +145,7 @@ def cuts(
 ) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
     """Rows to learn from and rows to be asked, for each fold or window."""
     if is_time:
-        moment_N = structure.moments(Cells(seen), by)
+        moment_N = time_order.moments(Cells(seen), by)
         edge = {at: np.nanquantile(moment_N, at / 100) for at in (60, 70, 80, 90, 100)}
         return [
             (
@@ -163,7 +163,7 @@ def cuts(
 def sealed_by(seen: pl.DataFrame, features: list[str], by: str, is_time: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Training and sealed rows, as assess cuts them."""
     if is_time:
-        side_N = split.last(pl.Series(structure.moments(Cells(seen), by)).fill_nan(None), SHARE)
+        side_N = split.last(pl.Series(time_order.moments(Cells(seen), by)).fill_nan(None), SHARE)
     else:
         side_N = split.holdout(seen, features, SHARE, by)
     return seen.filter(pl.Series(side_N == 0)), seen.filter(pl.Series(side_N == 1))
@@ -172,7 +172,7 @@ def sealed_by(seen: pl.DataFrame, features: list[str], by: str, is_time: bool) -
 def unseen(frame: pl.DataFrame, kind: str, column: str, seed: int, share: float) -> np.ndarray:
     """The rows kept apart: of a share of the entities, or the last fifth in time; bool [N]."""
     if kind == "time":
-        moment_N = structure.moments(Cells(frame), column)
+        moment_N = time_order.moments(Cells(frame), column)
         return moment_N > np.quantile(moment_N, 1 - SHARE)
     names = frame[column].unique().sort()
     chosen = np.random.default_rng([seed, 77]).permutation(len(names))[: max(2, int(share * len(names)))]

@@ -13,9 +13,9 @@ import numpy as np
 
 from forgeline import records, spec
 from forgeline.engine import split as sealing
-from forgeline.engine import structure
 from forgeline.engine.cells import Cells
 from forgeline.engine.structure import Structure
+from forgeline.engine.time_order import moments
 from forgeline.errors import BadInput
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def moments_of(times: pl.Series) -> pl.Series:
     """When each row was, as numbers that grow with time, null where unknown."""
     import polars as pl
 
-    return pl.Series(structure.moments(Cells(times.to_frame()), times.name)).fill_nan(None)
+    return pl.Series(moments(Cells(times.to_frame()), times.name)).fill_nan(None)
 
 
 def followed(split: spec.Split, facts: records.SnapshotFacts, found: Structure) -> tuple[str, str, bool]:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from forgeline.engine import snapshots
-from forgeline.engine.rows import Held, OnDisk, Spilled
+from forgeline.engine.rows import Held, OnDisk, spilled
 from forgeline.errors import BadInput
 
 FRAME = pl.DataFrame({"a": [1, None], "s": ["x", "ü"]})
@@ -104,15 +104,15 @@ def test_stored_rows_are_checked_too(tmp_path):
 
 def test_columns_on_disk_are_stored_as_those_in_memory_are(tmp_path, monkeypatch):
     frame = pl.DataFrame({"a": range(1000), "b": [f"t{at % 7}" for at in range(1000)], "c": [0.5, None] * 500})
-    spilled = Spilled(iter(frame), tmp_path)
-    folder = spilled.folder
-    assert (spilled.rows, spilled.names, dict(spilled.schema)) == (1000, ["a", "b", "c"], dict(frame.schema))
-    assert spilled.column("b").equals(frame["b"])
-    digest = snapshots.put(tmp_path / "one", spilled, {})
+    spill = spilled(iter(frame), tmp_path)
+    (folder,) = tmp_path.glob(".new-*")
+    assert (spill.rows, spill.names, dict(spill.schema)) == (1000, ["a", "b", "c"], dict(frame.schema))
+    assert spill.column("b").equals(frame["b"])
+    digest = snapshots.put(tmp_path / "one", spill, {})
     assert digest == snapshots.put(tmp_path / "two", Held(frame), {})
     assert snapshots.get(tmp_path / "one", digest).equals(frame)
     assert isinstance(snapshots.rows(tmp_path / "one", digest), Held)
     monkeypatch.setattr(snapshots, "MOST_HELD", 999)
     assert isinstance(snapshots.rows(tmp_path / "one", digest), OnDisk)
-    del spilled
+    del spill
     assert not folder.exists()

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from forgeline.engine import csv_text, tables
+from forgeline.engine import csv_spill, csv_text, tables
 from forgeline.engine.rows import Held, OnDisk
 from forgeline.errors import BadInput
 
@@ -379,20 +379,67 @@ def test_large_parquet_stays_on_disk_until_asked_for(tmp_path, monkeypatch):
     paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
     for path in paths:
         one.write_parquet(path)
-    small = tables.read(paths[:1], MISSING)
+    small = tables.read(paths[:1], MISSING, spill=tmp_path)
     assert isinstance(small.rows, Held)
-    large = tables.read(paths, MISSING)
+    large = tables.read(paths, MISSING, spill=tmp_path)
     assert isinstance(large.rows, OnDisk)
     assert (large.rows.rows, large.rows.names) == (6, ["a", "s"])
     assert large.frame.equals(pl.concat([one, one]))
     assert [source.digest for source in large.sources] == [small.sources[0].digest] * 2
 
 
+PLAIN = "n,s,day,gap\n" + "".join(f"{at},t{at % 7},2024-01-{at % 28 + 1:02d},{at % 3 or ''}\n" for at in range(300))
+TEXTS = {
+    "plain": PLAIN,
+    "late text in a column of numbers": PLAIN + "x,a,2024-01-01,1\n",
+    "dos": PLAIN.replace("\n", "\r\n"),
+    "byte order mark": "\ufeff" + PLAIN,
+    "accents": PLAIN.replace("t3", "tö"),
+    "no line end": PLAIN.rstrip(),
+    "semicolons": PLAIN.replace(",", ";"),
+}
+ODD = {
+    "quotes": PLAIN + '1,"a, b",2024-01-01,1\n',
+    "blank line": PLAIN + "\n1,a,2024-01-01,1\n",
+    "windows-1252": PLAIN.replace("t3", "tö").encode("cp1252"),
+}
+
+
+@pytest.mark.parametrize("name", [*TEXTS, *ODD])
+@pytest.mark.parametrize("packed", [False, True])
+def test_large_text_is_read_as_small_text_is(tmp_path, monkeypatch, name, packed):
+    text = {**TEXTS, **ODD}[name]
+    data = text if isinstance(text, bytes) else text.encode()
+    path = tmp_path / ("data.csv.gz" if packed else "data.csv")
+    path.write_bytes(gzip.compress(data) if packed else data)
+    small = tables.read([path], MISSING, ["day"])
+    monkeypatch.setattr(tables, "MOST_HELD", 100)
+    for limit, value in (("LARGE_BYTES", 10), ("LARGE_PACKED_BYTES", 10), ("BLOCK_BYTES", 1000)):
+        monkeypatch.setattr(csv_spill, limit, value)
+    large = tables.read([path], MISSING, ["day"], spill=tmp_path / "spill")
+    assert isinstance(large.rows, OnDisk if name in TEXTS else Held)
+    assert large.frame.equals(small.frame)
+    assert large.sources == small.sources
+    del large
+    assert not list((tmp_path / "spill").iterdir())
+
+
+def test_a_ragged_or_damaged_large_text_is_refused_as_a_small_one_is(tmp_path, monkeypatch):
+    for limit in ("LARGE_BYTES", "LARGE_PACKED_BYTES"):
+        monkeypatch.setattr(csv_spill, limit, 10)
+    (tmp_path / "ragged.csv").write_text(PLAIN + "1,2\n")
+    with pytest.raises(BadInput, match="line 302 has 2 fields"):
+        tables.read([tmp_path / "ragged.csv"], MISSING, spill=tmp_path)
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(PLAIN.encode())[:-20])
+    with pytest.raises(BadInput, match="gzip file is damaged"):
+        tables.read([tmp_path / "cut.csv.gz"], MISSING, spill=tmp_path)
+
+
 def test_parquet_files_that_differ_are_put_together_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "MOST_HELD", 1)
     pl.DataFrame({"a": [1, 2], "b": [1, 2]}).write_parquet(tmp_path / "1.parquet")
     pl.DataFrame({"b": [3.5], "a": [3]}).write_parquet(tmp_path / "2.parquet")
-    read = tables.read([tmp_path / "1.parquet", tmp_path / "2.parquet"], MISSING)
+    read = tables.read([tmp_path / "1.parquet", tmp_path / "2.parquet"], MISSING, spill=tmp_path)
     assert read.frame.rows() == [(1, 1.0), (2, 2.0), (3, 3.5)]
 
 

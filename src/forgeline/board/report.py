@@ -658,7 +658,9 @@ def render(run: Run) -> str:
         *(next_steps, places, rate_rows, score_unit, share_bar, structure_chart),
         *(fix_text, grid, headline, rivals, sentence, tiles, totals, verdict),
     )
-    environment.globals.update({each.__name__: each for each in drawing}, worth=worth, FIRST=FIRST, MOST=MOST)
+    environment.globals.update(
+        {each.__name__: each for each in drawing}, worth=worth, count=figures.count, FIRST=FIRST, MOST=MOST
+    )
     parts = [(stage, meter.seconds) for stage, meter in meters(run).items()]
     bar = Markup(charts.stacked("Seconds by stage", parts))
     return environment.get_template("report.html").render(run=run, stages=list(records.STAGES), time_bar=bar)

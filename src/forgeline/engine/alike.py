@@ -15,12 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forgeline.engine import split, structure
 from forgeline.engine.cells import Cells
+from forgeline.engine.entities import holds, is_code, repeats
+from forgeline.engine.evidence import joined
+from forgeline.engine.names import CLOCKS, YEARS, named_entity, named_time, vocabulary, words
 from forgeline.engine.probe import Probe
 from forgeline.engine.structure import Structure
+from forgeline.engine.time_order import epoch, is_moment_text, is_sorted, moments, span_years, time_candidates
 
-THINGS = structure.vocabulary("item product sku")
+THINGS = vocabulary("item product sku")
 """Words for what rows are filed under, as under a town, that may be seen again and again like a machine, too."""
 MOST_SURE = 0.79
 """The target alone never decides a split: a split follows from .8 on."""
@@ -131,11 +134,11 @@ def groups(
     names = [
         name for name in cells.first if entity_like(cells, name, found, least_entities, least_rows_each, most_rows_each)
     ]
-    names = sorted(names, key=lambda name: -structure.named_entity(name))[:most_candidates]
+    names = sorted(names, key=lambda name: -named_entity(name))[:most_candidates]
     if not names:
         return
     first_N = np.zeros(cells.rows, bool)  # copies are alike for another reason
-    first_N[np.unique(split.keys(cells.frame, cells.names), return_index=True)[1]] = True
+    first_N[np.unique(cells.row_keys(), return_index=True)[1]] = True
     shown = []
     for name in names:
         place_N = places(cells, name)
@@ -147,27 +150,23 @@ def groups(
             continue
         if not own and (in_order(place_N[rows], y_NK, effect) >= most_along or not keyed(cells, name)):
             continue
-        clues = (0.5, max(structure.named_entity(name), 0.0), 0.5 if own else 0.0, min(effect, 0.5))
-        sure = min(MOST_SURE, structure.joined(*clues))
+        clues = (0.5, max(named_entity(name), 0.0), 0.5 if own else 0.0, min(effect, 0.5))
+        sure = min(MOST_SURE, joined(*clues))
         shown.append(Shown(name, effect, chance, sure, cells.distinct(name), own))
     yield from sorted(shown, key=lambda one: (-bool(one.own), one.chance))
 
 
 def entity_like(cells: Cells, name: str, found: Structure, entities: int, least_each: float, most_each: float) -> bool:
     """Whether a column could name entities, and is not what the features showed already."""
-    filed = structure.named_entity(name) < 0 and not THINGS & set(structure.words(name))
-    if filed or structure.named_time(name) != 0 or name in (found.group, found.time):
+    filed = named_entity(name) < 0 and not THINGS & set(words(name))
+    if filed or named_time(name) != 0 or name in (found.group, found.time):
         return False
-    if not structure.repeats(cells, name, entities, least_each):
+    if not repeats(cells, name, entities, least_each):
         return False
     counts_L = cells.levels(name).counts
-    if not least_each <= counts_L.mean() <= most_each or (
-        cells.is_text(name) and structure.is_moment_text(cells, name)
-    ):
+    if not least_each <= counts_L.mean() <= most_each or (cells.is_text(name) and is_moment_text(cells, name)):
         return False
-    return not found.group or not (
-        structure.holds(cells, found.group, name) or structure.holds(cells, name, found.group)
-    )
+    return not found.group or not (holds(cells, found.group, name) or holds(cells, name, found.group))
 
 
 def keyed(cells: Cells, name: str, *, least_digits: float = 0.9, most_errors: float = 3.0) -> bool:
@@ -176,7 +175,7 @@ def keyed(cells: Cells, name: str, *, least_digits: float = 0.9, most_errors: fl
     That is a column named for keys or beings, texts with digits, or whole numbers that are not crowded: of
     measured ones, neighbouring values are about as common.
     """
-    if structure.named_entity(name) > 0:
+    if named_entity(name) > 0:
         return True
     levels = cells.levels(name)
     if cells.is_text(name):
@@ -225,7 +224,7 @@ def attributes(
         counts_L = cells.levels(other).counts
         if len(counts_L) < least_levels or counts_L[0] > most_share * counts_L.sum():
             continue
-        alias = len(counts_L) >= cells.distinct(name) and structure.is_code(cells, other)
+        alias = len(counts_L) >= cells.distinct(name) and is_code(cells, other)
         value_N = places(cells, other)[rows]
         _, first_E = np.unique(code_N, return_index=True)
         if not alias and abs(along(value_N[first_E][:, None].astype(np.float64), 0.0)) < most_along:
@@ -256,18 +255,18 @@ def times(
     least_effect: float = 0.005,
 ) -> Iterator[Shown]:
     """Dates, and what is like them, along which the target moves; the strongest first."""
-    first_N = structure.moments(cells, found.time) if found.time in cells.names else np.full(cells.rows, np.nan)
+    first_N = moments(cells, found.time) if found.time in cells.names else np.full(cells.rows, np.nan)
     names = [
         name
-        for name in structure.time_candidates(cells)
+        for name in time_candidates(cells)
         if name != found.time
         and cells.distinct(name) >= least_moments
         and time_like(cells, name)
-        and not same_time(first_N, structure.moments(cells, name))
+        and not same_time(first_N, moments(cells, name))
     ]
     shown = []
     for name in names:
-        own_N = structure.moments(cells, name)
+        own_N = moments(cells, name)
         rows = np.flatnonzero(~np.isnan(own_N))
         if len(rows) < 20 * bins:
             continue
@@ -275,8 +274,8 @@ def times(
         effect, chance, _ = most_explained(np.searchsorted(edges, own_N[rows]), answers(probe, rows))
         chance *= len(names)
         if chance <= most_chance and effect >= least_effect:
-            said = max(structure.named_time(name), 0.0)
-            sure = min(MOST_SURE, structure.joined(0.5, said, min(effect, 0.5)))
+            said = max(named_time(name), 0.0)
+            sure = min(MOST_SURE, joined(0.5, said, min(effect, 0.5)))
             shown.append(Shown(name, effect, chance, sure, len(np.unique(own_N[rows]))))
     yield from sorted(shown, key=lambda one: -one.effect)
 
@@ -286,18 +285,18 @@ def time_like(cells: Cells, name: str, *, most_years: float = 30.0) -> bool:
 
     Birth, expiry and the like are none, nor the hour or the month, which come again.
     """
-    said = structure.named_time(name)
-    if said < 0 or structure.named_entity(name) > 0:
+    said = named_time(name)
+    if said < 0 or named_entity(name) > 0:
         return False
-    moment_N = structure.moments(cells, name)
+    moment_N = moments(cells, name)
     if not cells.is_number(name):
-        return structure.span_years(cells, name, moment_N) < most_years
-    named = set(structure.words(name))
-    if not named & (structure.CLOCKS | structure.YEARS):
+        return span_years(cells, name, moment_N) < most_years
+    named = set(words(name))
+    if not named & (CLOCKS | YEARS):
         return False
     known_N = moment_N[~np.isnan(moment_N)]
-    year = bool(named & structure.YEARS) and bool(((known_N >= 1900) & (known_N <= 2100)).all())
-    return year or structure.epoch(moment_N) or structure.is_sorted(moment_N)
+    year = bool(named & YEARS) and bool(((known_N >= 1900) & (known_N <= 2100)).all())
+    return year or epoch(moment_N) or is_sorted(moment_N)
 
 
 def same_time(first_N: np.ndarray, second_N: np.ndarray, *, least: float = 0.9) -> bool:

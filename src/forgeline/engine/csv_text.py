@@ -10,6 +10,8 @@ import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -57,9 +59,8 @@ def parse(data: bytes, place: str, *, missing: Sequence[str], text: Collection[s
 
 def to_utf8(data: bytes, place: str) -> tuple[bytes, str]:
     """The text as UTF-8 without a byte order mark, and the encoding it came in. Errors: BadInput."""
-    if data.startswith(codecs.BOM_UTF8):
-        data = data[len(codecs.BOM_UTF8) :]
-    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    data = bare(data)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return from_utf16(data, place), "utf-16"
     refuse_binary(data, place)
     if data.isascii():
@@ -69,6 +70,11 @@ def to_utf8(data: bytes, place: str) -> tuple[bytes, str]:
     except UnicodeDecodeError as error:
         return from_cp1252(data, error, place), "windows-1252 (guessed)"
     return data, "utf-8"
+
+
+def bare(data: bytes) -> bytes:
+    """The text without a UTF-8 byte order mark."""
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def from_utf16(data: bytes, place: str) -> bytes:
@@ -225,21 +231,32 @@ def cells(
 ) -> pl.DataFrame:
     """The cells, typed when the first rows suggest a type that every later row keeps, else as text."""
 
-    def read(guess: bool) -> pl.DataFrame:
-        return pl.read_csv(
-            content,
-            has_header=False,
-            skip_rows=1,
-            separator=delimiter,
-            new_columns=names,
-            null_values=list(missing) if "" in missing else None,
-            infer_schema=guess,
-            infer_schema_length=TYPED_ROWS,
-            schema_overrides={name: pl.String for name in names if name in text},
-        )
-
     try:
-        frame = read(True)
+        frame = pl.read_csv(content, **options(names, delimiter, missing, text, guess=True))
     except UNFIT:
-        frame = read(False)
+        frame = pl.read_csv(content, **options(names, delimiter, missing, text, guess=False))
     return frame if "" in missing else frame.with_columns(pl.col(pl.String).fill_null(""))
+
+
+def scanned(
+    path: Path, names: list[str], delimiter: str, missing: Sequence[str], text: Collection[str], *, guess: bool
+) -> pl.LazyFrame:
+    """The cells of a regular file, unread; typed by its first rows, or all of them text. See UNFIT."""
+    scan = pl.scan_csv(path, **options(names, delimiter, missing, text, guess=guess))
+    return scan if "" in missing else scan.with_columns(pl.col(pl.String).fill_null(""))
+
+
+def options(
+    names: list[str], delimiter: str, missing: Sequence[str], text: Collection[str], *, guess: bool
+) -> dict[str, Any]:
+    """How polars reads cells."""
+    return {
+        "has_header": False,
+        "skip_rows": 1,
+        "separator": delimiter,
+        "new_columns": names,
+        "null_values": list(missing) if "" in missing else None,
+        "infer_schema": guess,
+        "infer_schema_length": TYPED_ROWS,
+        "schema_overrides": {name: pl.String for name in names if name in text},
+    }

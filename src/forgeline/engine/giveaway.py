@@ -67,6 +67,19 @@ def evidence(probe: Probe, p_SK: np.ndarray) -> np.ndarray:
     return logit(p_SK[:, k])
 
 
+def signals(probe: Probe, name: str, *, outer: float = 0.005) -> list[np.ndarray]:
+    """What a column says in one number a row [S]: its evidence; beside a numeric target a number's own value, too.
+
+    The evidence has steps, which a line in the target leaves over. The outermost values count as the share's edge.
+    """
+    said = [evidence(probe, probe.solo(name).p_SK)]
+    x_S = probe.feature(name)[probe.rows_S].astype(np.float64)
+    if probe.task == "regression" and not probe.is_category(name) and not np.isnan(x_S).all():
+        x_S = np.clip(x_S, *np.nanquantile(x_S, [outer, 1 - outer]))
+        said.append(np.where(np.isnan(x_S), np.nanmean(x_S), x_S))
+    return said
+
+
 def logit(p: np.ndarray) -> np.ndarray:
     """Log odds, of probabilities kept within 1e-4 of 0 and 1."""
     kept = np.clip(p, 1e-4, 1 - 1e-4)

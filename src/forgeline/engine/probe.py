@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from forgeline.engine import split
-from forgeline.engine.cells import Cells
+from forgeline.engine.cells import Cells, cell_hashes
 from forgeline.engine.seeds import Seed
 
 MOST_LEVELS = 254
@@ -129,14 +129,7 @@ class Probe:
     @cached_property
     def sum_P(self) -> np.ndarray:
         """The sum of the hashes of each row's cells, so that columns can be taken away again: uint64 [P]."""
-        total_P = np.zeros(len(self.y_P), np.uint64)
-        for name in self.names:
-            total_P += self.hashed(name)
-        return total_P
-
-    def hashed(self, name: str) -> np.ndarray:
-        """A hash of each cell of a column, salted with its name, uint64 [P]; see `split.keys`."""
-        return split.mix(split.bits(self.frame[name]) ^ np.uint64(split.text_hash(f"column {name}")))
+        return self.cells.summed(self.names, np.zeros(len(self.y_P), np.uint64))
 
     def folds_without(self, gone: Iterable[str], *, least_distinct: float = 0.4) -> np.ndarray:
         """Folds for models that do not see some columns, uint8 [P].
@@ -153,7 +146,7 @@ class Probe:
         if key not in self.kept:
             left_P = self.sum_P.copy()
             for name in gone:
-                left_P -= self.hashed(name)
+                left_P -= cell_hashes(self.frame[name])
             _, first, place_P = np.unique(left_P, return_index=True, return_inverse=True)
             key_P = split.mix(self.sum_P)
             if len(first) == len(np.unique(key_P)):

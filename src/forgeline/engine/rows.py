@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +51,20 @@ class Held:
 class OnDisk:
     """Rows in Parquet files: the files of a stack one below the other, the stacks side by side."""
 
-    def __init__(self, *stacks: list[Path], rows_each: int = 500_000) -> None:
-        self.scans = [pl.scan_parquet(each) for each in stacks]
-        self.rows_each = rows_each
+    def __init__(
+        self, *stacks: list[Path], rows_each: int = 500_000, text: Collection[str] = (), own: Path | None = None
+    ) -> None:
+        """`text`: columns that are read as text; `own`: a folder that goes when this object does."""
+        if own is not None:
+            weakref.finalize(self, shutil.rmtree, own, ignore_errors=True)
+        self.scans, self.rows_each = [], rows_each
         self.schema: dict[str, pl.DataType] = {}
         self.scan_of: dict[str, pl.LazyFrame] = {}
-        for scan in self.scans:
+        for files in stacks:
+            scan = pl.scan_parquet(files)
+            scan = scan.with_columns(pl.col(name).cast(pl.String) for name in scan.collect_schema() if name in text)
             found = scan.collect_schema()
+            self.scans.append(scan)
             self.schema |= found
             self.scan_of |= dict.fromkeys(found, scan)
         self.names = list(self.schema)
@@ -90,18 +97,19 @@ class OnDisk:
         return self.scan.collect()
 
 
-class Spilled(OnDisk):
-    """Columns that come one by one, each written to a file of its own below `folder`; they go when this object does."""
+def spilled(columns: Iterable[pl.Series], folder: Path) -> OnDisk:
+    """Columns that come one by one, each written to a file of its own below `folder`."""
+    own, files = fresh(folder), list[list[Path]]()
+    for series in columns:
+        files.append([own / f"{len(files)}.parquet"])
+        series.to_frame().write_parquet(files[-1][0], compression="lz4")
+    return OnDisk(*files, own=own)
 
-    def __init__(self, columns: Iterable[pl.Series], folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        files: list[list[Path]] = []
-        for series in columns:
-            files.append([self.folder / f"{len(files)}.parquet"])
-            series.to_frame().write_parquet(files[-1][0], compression="lz4")
-        super().__init__(*files)
+
+def fresh(folder: Path) -> Path:
+    """A new folder below one that may not be there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
 
 
 RowSource = Held | OnDisk

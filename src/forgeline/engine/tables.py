@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from forgeline.engine import csv_text
+from forgeline.engine import csv_spill, csv_text
 from forgeline.engine.columns import STORAGE, settle, settle_one, stored
-from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource
+from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource, fresh
 from forgeline.errors import BadInput
 
 __all__ = ["Read", "Source", "digest", "find", "from_object", "read", "settle", "settle_one"]
@@ -104,17 +105,17 @@ def extension(path: Path) -> str:
 # ---------------------------------------------------------------- reading files
 
 
-def read(paths: Sequence[Path], missing: Sequence[str], text: Collection[str] = ()) -> Read:
+def read(
+    paths: Sequence[Path], missing: Sequence[str], text: Collection[str] = (), *, spill: Path | None = None
+) -> Read:
     """The rows of all files in order; `missing` lists the cell texts that mean missing.
 
     Columns named in `text` keep their cells as written (`007` stays `007`), and so does a column that one
-    file would read as another type than the next. Parquet of more than MOST_HELD rows stays on disk.
-    Errors: BadInput naming the file and, in text, the line.
+    file would read as another type than the next. With `spill`, a folder, more than MOST_HELD rows of Parquet or of
+    plain text stay on disk. Errors: BadInput naming the file and, in text, the line.
     """
-    if all(extension(path) in PARQUET for path in paths):
-        large = on_disk(paths)
-        if large is not None:
-            return large
+    if spill is not None and (large := on_disk(paths, missing, text, spill)):
+        return large
     parts = [load(path, missing, text) for path in paths]
     frames = [frame for frame, _ in parts]
     sources = [source for _, source in parts]
@@ -127,19 +128,38 @@ def read(paths: Sequence[Path], missing: Sequence[str], text: Collection[str] = 
     return Read(Held(pl.concat(frames, how="vertical_relaxed")), sources)
 
 
-def on_disk(paths: Sequence[Path]) -> Read | None:
-    """Parquet files of one schema and many rows, read no further than that; None for others, damaged ones too."""
+def on_disk(paths: Sequence[Path], missing: Sequence[str], text: Collection[str], spill: Path) -> Read | None:
+    """Files of one form and schema with many rows, read no further than needed; None for others, damaged ones too."""
+    if all(extension(path) in PARQUET for path in paths):
+        return stacked(paths, [(path, "") for path in paths], text, "parquet")
+    if any(extension(path) in (*PARQUET, *JSON_LINES) or not csv_spill.large(path) for path in paths):
+        return None
+    own, found = fresh(spill), None
     try:
-        each = [OnDisk([path]) for path in paths]
+        made = [csv_spill.spilled(path, own, missing, text) for path in paths]
+        files = [each for each in made if each is not None]
+        found = stacked(paths, files, (), "delimited text", own) if len(files) == len(paths) else None
+        return found
+    finally:
+        if found is None:
+            shutil.rmtree(own, ignore_errors=True)
+
+
+def stacked(
+    paths: Sequence[Path], files: list[tuple[Path, str]], text: Collection[str], form: str, own: Path | None = None
+) -> Read | None:
+    """The Parquet files that hold what is in `paths`, one below the other, where they are alike and of many rows."""
+    try:
+        each = [OnDisk([file]) for file, _ in files]
     except (pl.exceptions.PolarsError, OSError):
         return None
     if any(one.schema != each[0].schema for one in each) or sum(one.rows for one in each) <= MOST_HELD:
         return None
     sources = [
-        Source(path.name, one.rows, path.stat().st_size, file_digest(path), "parquet", "")
-        for path, one in zip(paths, each, strict=True)
+        Source(path.name, one.rows, path.stat().st_size, file_digest(path), form, says)
+        for path, one, (_, says) in zip(paths, each, files, strict=True)
     ]
-    return Read(OnDisk(list(paths)), sources)
+    return Read(OnDisk([file for file, _ in files], text=text, own=own), sources)
 
 
 def same_columns(names: Sequence[str], first: str, others: Sequence[str], place: str) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 from forgeline import records, spec
 from forgeline.engine import machine, snapshots, tables, targets
 from forgeline.engine.columns import STORAGE, Fact, Kind
-from forgeline.engine.rows import Held, RowSource, Spilled
+from forgeline.engine.rows import Held, RowSource, spilled
 from forgeline.errors import BadInput
 from forgeline.records import Finding, Fix, Rows
 
@@ -109,7 +109,7 @@ def read(ask: spec.Snapshot, work: Workspace) -> Table:
         raw, sources, known = stored(ask.source.removeprefix(STORED), work)
         kinds = known | kinds
     else:
-        found = tables.read(tables.find(named(ask.source), work.base), ask.missing, kinds)
+        found = tables.read(tables.find(named(ask.source), work.base), ask.missing, kinds, spill=work.snapshots)
         raw, sources = found.rows, as_records(found)
     check_names(ask, raw.names)
     if has_text_labels(raw, ask.target, sources):
@@ -123,7 +123,7 @@ def read(ask: spec.Snapshot, work: Workspace) -> Table:
             facts[names.index(ask.target)] = known_fact
         return Table(Held(frame), facts, sources)
     facts = []
-    return Table(Spilled(settled(raw, names, kinds, ask, facts), work.snapshots), facts, sources)
+    return Table(spilled(settled(raw, names, kinds, ask, facts), work.snapshots), facts, sources)
 
 
 def settled(

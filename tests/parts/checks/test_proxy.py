@@ -2,6 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from forgeline.engine import giveaway
 from forgeline.parts.checks import proxy
 from forgeline.records import Finding
 from forgeline.testing import view
@@ -67,3 +68,17 @@ def test_two_proxies_do_not_hide_each_other():
 
 def test_nothing_without_a_target():
     assert list(proxy.check(*view(pl.DataFrame({"a": [1, 2, 3]})))) == []
+
+
+def test_a_proxy_of_a_value_that_the_others_nearly_tell():
+    """What it says in steps goes with the others, for they tell where within a step the target is."""
+    draw = np.random.default_rng(6)
+    x = {f"x{at}": draw.normal(size=ROWS) for at in range(3)}
+    value = np.exp(0.7 * (x["x0"] + x["x1"])) + 0.4 * draw.normal(size=ROWS)
+    frame = pl.DataFrame({**x, "reading": value + 0.25 * draw.normal(size=ROWS), "y": value})
+    table, target = view(frame, target="y")
+    evidence_S, value_S = giveaway.signals(table.probe, "reading")
+    assert not giveaway.apart(table.probe, "reading", evidence_S)
+    assert giveaway.apart(table.probe, "reading", value_S)
+    (finding,) = proxy.check(table, target)
+    assert finding.columns == ["reading"]

@@ -46,7 +46,7 @@ def check(
         added = giveaway.inflation(probe, name, aside, folds=3)
         told = probe.solo(name)
         clear = least_gain <= added.value <= told.score - probe.floor + least_gain and added.low > 0
-        if clear and giveaway.apart(probe, name, giveaway.evidence(probe, told.p_SK)):
+        if clear and any(giveaway.apart(probe, name, value_S) for value_S in giveaway.signals(probe, name)):
             found[name] = added
     for name in found:
         others = aside | (found.keys() - {name})
@@ -63,9 +63,9 @@ def lonely(probe: Probe, aside: set[str], most: int) -> list[str]:
 
 
 def lone(probe: Probe, name: str) -> bool:
-    """Whether a column's evidence goes with no other column alone, the target being known."""
-    value_S = giveaway.evidence(probe, probe.solo(name).p_SK)
-    return giveaway.kin(probe, value_S, [other for other in probe.names if other != name]).alone()
+    """Whether what a column says goes with no other column alone, the target being known."""
+    others = [other for other in probe.names if other != name]
+    return any(giveaway.kin(probe, value_S, others).alone() for value_S in giveaway.signals(probe, name))
 
 
 def finding(table: View, name: str, added: Gain, way: float, *, sure: bool) -> Finding:

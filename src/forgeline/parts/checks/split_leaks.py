@@ -111,14 +111,14 @@ def shown(table: View, probe: Probe, found: Structure) -> list[tuple[str, str]]:
 
 def gap_of(probe: Probe, code: str, column: str, most_rows: int, folds: int, cuts: int) -> Gap | None:
     """Scores of quick models on the same number of rows, with a random split and with an honest one."""
-    from forgeline.engine import structure
+    from forgeline.engine.time_order import moments
 
     draw = probe.seed.child("split leaks", code, column).generator()
     if code == "leak.group":
         code_P = probe.cells.codes(column).astype(np.int64)
         rows_S = entities_drawn(code_P, most_rows, draw)
         return grouped(probe, column, rows_S, code_P[rows_S], folds, draw)
-    moment_P = structure.moments(probe.cells, column)
+    moment_P = moments(probe.cells, column)
     known = np.flatnonzero(~np.isnan(moment_P))
     rows_S = np.sort(draw.permutation(known)[:most_rows])
     return timed(probe, rows_S[np.argsort(moment_P[rows_S], kind="stable")], moment_P, cuts, draw)
@@ -249,8 +249,8 @@ def shared(table: View, code: str, column: str) -> float:
 
     1 without a test file: a split that ignores the structure mixes all.
     """
-    from forgeline.engine import structure
     from forgeline.engine.cells import Cells
+    from forgeline.engine.time_order import moments
 
     if table.test is None:
         return 1.0
@@ -258,7 +258,7 @@ def shared(table: View, code: str, column: str) -> float:
         seen = table.train[column].drop_nulls().unique().implode()
         return float(table.test[column].is_in(seen).fill_null(False).mean() or 0.0)  # type: ignore[arg-type]  # a share
     both = table.train.select(column).vstack(table.test.select(column))
-    moment_N = structure.moments(Cells(both), column)
+    moment_N = moments(Cells(both), column)
     train_N, test_N = moment_N[: table.train.height], moment_N[table.train.height :]
     if np.isnan(train_N).all() or not len(test_N):
         return 0.0
