@@ -23,7 +23,7 @@ def repeats(
 ) -> bool:
     """Whether a column could name entities: many values, each in a few rows, none in too many.
 
-    Where few rows repeat a value, the name must say that it is a key (a student in two courses).
+    Where few rows repeat a value, the name must say that it is a key (a student in two courses); copies count once.
     """
     if not is_code(cells, name) or cells.missing(name) > 0.5 * cells.rows:
         return False
@@ -33,7 +33,14 @@ def repeats(
         return False
     if known >= least_rows_per_entity * len(counts_L):
         return True
-    return named_entity(name) > 0 and int(counts_L[counts_L > 1].sum()) >= 0.05 * known
+    return named_entity(name) > 0 and repeated(cells, name) >= max(20.0, 0.01 * known)
+
+
+def repeated(cells: Cells, name: str) -> int:
+    """How many rows share their value with another one that is no copy of them."""
+    code_N = cells.codes(name)[np.unique(cells.row_keys(), return_index=True)[1]]
+    counts_L = np.bincount(code_N[code_N >= 0])
+    return int(counts_L[counts_L > 1].sum())
 
 
 def is_code(cells: Cells, name: str) -> bool:

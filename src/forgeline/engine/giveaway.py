@@ -67,17 +67,21 @@ def evidence(probe: Probe, p_SK: np.ndarray) -> np.ndarray:
     return logit(p_SK[:, k])
 
 
-def signals(probe: Probe, name: str, *, outer: float = 0.005) -> list[np.ndarray]:
-    """What a column says in one number a row [S]: its evidence; beside a numeric target a number's own value, too.
+def signals(probe: Probe, name: str, *, outer: float = 0.005, least_straight: float = 0.9) -> list[np.ndarray]:
+    """What a column says in one number a row [S]: its evidence; where it rises with a numeric target, its value, too.
 
-    The evidence has steps, which a line in the target leaves over. The outermost values count as the share's edge.
+    The evidence has steps, which a line in the target leaves over. The outermost values count as the edge of that
+    share; of what the column tells, a line must tell `least_straight`.
     """
-    said = [evidence(probe, probe.solo(name).p_SK)]
-    x_S = probe.feature(name)[probe.rows_S].astype(np.float64)
+    told = probe.solo(name)
+    x_S, y_S = probe.feature(name)[probe.rows_S].astype(np.float64), probe.y_P[probe.rows_S]
+    found = [evidence(probe, told.p_SK)]
     if probe.task == "regression" and not probe.is_category(name) and not np.isnan(x_S).all():
         x_S = np.clip(x_S, *np.nanquantile(x_S, [outer, 1 - outer]))
-        said.append(np.where(np.isnan(x_S), np.nanmean(x_S), x_S))
-    return said
+        x_S = np.where(np.isnan(x_S), np.nanmean(x_S), x_S)
+        straight = float(np.corrcoef(x_S, y_S)[0, 1]) ** 2 if x_S.std() > 0 else 0.0
+        found += [x_S] if straight >= least_straight * told.score else []
+    return found
 
 
 def logit(p: np.ndarray) -> np.ndarray:
@@ -226,17 +230,10 @@ def together(probe: Probe, p_SK: np.ndarray, more_SK: np.ndarray) -> np.ndarray:
     return np.asarray(both_SK / both_SK.sum(axis=1, keepdims=True))
 
 
-def apart(probe: Probe, name: str, value_S: np.ndarray, *, most_explained: float = -0.003) -> bool:
-    """Whether a value of a column goes with no other column once the target is known.
-
-    A model of noise does a little worse than none. Where the target is numeric, what bins and lines leave of it may
-    make up for that.
-    """
+def apart(probe: Probe, name: str, value_S: np.ndarray) -> bool:
+    """Whether a value of a column goes with no other column once the target is known."""
     others = [other for other in probe.names if other != name]
-    if not kin(probe, value_S, others).alone():
-        return False
-    share = explained(probe, value_S, others)
-    return share <= (0.0 if probe.task == "regression" or share == 0 else most_explained)
+    return kin(probe, value_S, others).alone() and explained(probe, value_S, others) <= 0
 
 
 def state(probe: Probe, name: str, on_S: np.ndarray, aside: Iterable[str] = (), *, least: float = 0.01) -> State | None:
@@ -271,14 +268,10 @@ def classes_of(probe: Probe) -> tuple[np.ndarray, list[str]]:
     y_S = probe.y_P[probe.rows_S]
     if probe.task != "regression":
         return np.array([y_S == k for k in range(probe.outputs)]), [str(k) for k in range(probe.outputs)]
-    cuts = np.quantile(y_S, [0.2, 0.5, 0.8])
-    sets = [y_S > cuts[1], y_S <= cuts[1], y_S > cuts[2], y_S <= cuts[0]]
-    return np.array(sets), [
-        f"above {cuts[1]:.4g}",
-        f"up to {cuts[1]:.4g}",
-        f"above {cuts[2]:.4g}",
-        f"up to {cuts[0]:.4g}",
-    ]
+    cuts = np.unique(np.quantile(y_S, np.linspace(0.2, 0.8, 7), method="lower"))
+    cuts = cuts[cuts < y_S.max()]
+    sets = [side_S for cut in cuts for side_S in (y_S > cut, y_S <= cut)]
+    return np.array(sets), [f"{side} {cut:.4g}" for cut in cuts for side in ("above", "up to")]
 
 
 @dataclass(frozen=True)

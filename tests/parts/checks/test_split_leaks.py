@@ -75,7 +75,12 @@ def test_a_split_that_mixes_the_times_blocks():
 def test_structure_without_effect_is_a_note():
     assert [one.severity for one in found(patients(0.0), GROUP)] == ["note"]
     assert [one.severity for one in found(readings(0.0), TIME)] == ["note"]
-    assert not found(patients(), replace(GROUP, group_sure=0.5))
+
+
+def test_structure_that_is_less_sure_is_a_warning_where_it_has_an_effect():
+    doubted = replace(GROUP, group_sure=0.7)
+    assert [one.severity for one in found(patients(), doubted)] == ["warn"]
+    assert not found(patients(0.0), doubted)
 
 
 def test_an_effect_that_cannot_be_measured_is_a_warning():

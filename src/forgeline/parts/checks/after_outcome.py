@@ -7,7 +7,7 @@ import polars as pl
 
 from forgeline.engine import giveaway
 from forgeline.engine.giveaway import Gain
-from forgeline.engine.probe import Probe
+from forgeline.engine.probe import MOST_LEVELS, Probe
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -34,7 +34,8 @@ def check(
 
     least_ratio: how much more often that is so in one class than in the others; least_share: how
     often it then is that class. least_default: share of the rows from which a value may be the one before the
-    outcome, where it is not missing that is. Of a numeric target the classes are halves and fifths of its range.
+    outcome, where it is not missing that is. Of a numeric target the classes are the two
+    sides of its quantiles.
     """
     probe = table.probe
     if probe is None:
@@ -73,7 +74,8 @@ def departures(probe: Probe, name: str, least_default: float) -> Iterator[tuple[
     known_S = ~np.isnan(x_S)
     if not known_S.all():
         yield "missing", known_S
-    values, counts = np.unique(x_S[known_S], return_counts=True)
+    told_S = known_S & (x_S < MOST_LEVELS) if probe.is_category(name) else known_S  # rarer levels share a code
+    values, counts = np.unique(x_S[told_S], return_counts=True)
     for place, at in enumerate(np.argsort(-counts, kind="stable")):
         if counts[at] < least_default * len(x_S):
             return

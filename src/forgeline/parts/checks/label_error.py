@@ -32,8 +32,9 @@ def check(
 
     Judged by the quick model without columns that leak (what was made from a wrong label agrees with it); a proxy that
     is only suspected stays, for without an honest strong column hard rows would look wrong. Or by the user's own
-    outputs; if these explain `least_explained` of the labels' entropy, noise may differ by class. What ignorance
-    explains is not reported: see `engine.labels`. Blocks where surely more than `block_share` of the labels are wrong.
+    outputs, of which noise may differ by class. Nothing is said by a model that explains less than `least_explained`
+    of the labels' entropy, and what ignorance explains is not reported: see `engine.labels`. Blocks where surely more
+    than `block_share` of the labels are wrong.
     """
     if table.probe is None or target is None or len(table.probe.y_N) < least_rows:
         return
@@ -41,9 +42,11 @@ def check(
     y_S = table.probe.y_N[rows_S]
     if table.task == "regression":
         found = labels.value_scores(y_S - p_SK[:, 0], p_SK[:, 0], least_chance=least_value_chance)
+    elif labels.explained(p_SK, y_S) < least_explained:
+        return
     else:
-        strong = table.probabilities is not None and labels.explained(p_SK, y_S) >= least_explained
-        found = labels.class_scores(p_SK, y_S, noise="by_class" if strong else "shared", least_chance=least_chance)
+        noise: labels.Noise = "shared" if table.probabilities is None else "by_class"
+        found = labels.class_scores(p_SK, y_S, noise=noise, least_chance=least_chance)
     if found.flagged_N.any():
         yield finding(table, found, rows_S, block=found.low >= block_share)
 

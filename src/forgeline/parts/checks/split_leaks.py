@@ -64,7 +64,8 @@ def check(
     not, the structure is at least `least_sure`, and the inflation is `least_inflation` or more and beyond twice
     its standard error; it warns where that is not sure, or cannot be measured, and leaves a note where it is less.
     Where a test file was given, at least `least_shared` of its rows must be of entities, or of moments, that the
-    training rows have. Of structure that only shows in the target, which no split follows unasked, it warns.
+    training rows have. Of structure that is less sure, or only shows in the target, which no split follows unasked,
+    it warns where the inflation is as large and sure as that.
     """
     found, probe = table.structure, table.probe
     if found is None or probe is None or len(probe.y_P) < 100:
@@ -83,6 +84,8 @@ def check(
             yield noted(code, column, gap, split == column)
         elif not followed and (sure >= least_sure or table.test is not None):
             yield torn(code, column, gap, share, table, weight(gap, share, least_inflation))
+        elif not followed and weight(gap, share, least_inflation) == "block":
+            yield torn(code, column, gap, share, table, "warn")
     asked = {column for _, column, _, _ in seen}
     for code, column in shown(table, probe, found):
         if column in asked or column not in probe.names or (table.test is None and (table.group or table.time)):
