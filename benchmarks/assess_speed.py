@@ -26,7 +26,11 @@ NUMBERS = ("age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "ho
 ADULT_ROWS = 32_561
 SIZES = (10_000, ADULT_ROWS, 100_000, 1_000_000, 10_000_000)
 TARGETS = {"unfitted": 150_000.0, "full at 32,561": 8_000.0, "full at 1,000,000": 50_000.0, "gigabytes at 10^7": 2.0}
-RIVALS = {"fg-data-profiling": "fg-data-profiling", "deepchecks": "deepchecks"}
+RIVALS = {
+    "fg-data-profiling": ["fg-data-profiling"],
+    "deepchecks": ["deepchecks", "scikit-learn<1.6", "category-encoders<2.7", "pandas<2.3", "numpy<2"],
+}
+"""What each is installed with; deepchecks 0.19 does not import beside newer versions of what it uses."""
 
 
 def main() -> int:
@@ -255,12 +259,12 @@ start = used(); data_integrity().run(Dataset(frame, label="income", cat_features
 def beside(folder: Path, files: dict[int, Path], repeats: int) -> dict[str, dict]:
     """CPU-seconds of the rivals on Adult over those of a full assessment, turn by turn; why where one does not run."""
     found = {}
-    for name, package in RIVALS.items():
+    for name, packages in RIVALS.items():
         place = folder / name
         python = place / "bin" / "python"
         if not python.exists():
             subprocess.run([sys.executable, "-m", "venv", place], check=True)
-            pip = [python, "-m", "pip", "install", "--quiet", package, "pyarrow", "setuptools<81"]
+            pip = [python, "-m", "pip", "install", "--quiet", *packages, "pyarrow", "setuptools<81"]
             subprocess.run(pip, check=False, capture_output=True)
         script = SCRIPTS[name].replace("FILE", repr(str(files[ADULT_ROWS])))
         ratios = []
