@@ -142,7 +142,7 @@ def full(file: str):
         run.folder, ask, store, WorkLog(run.folder / "work.log"), session.now(), quiet=True, replay=None
     )
     snapshot = run.records[0]
-    work.frame(snapshot.facts.digest)
+    work.rows(snapshot.facts.digest)  # of very many rows assess reads a part at a time, and checks them again
     return (assess(ask.assess, ask.split, ask.refine, snapshot, work) for _ in range(1))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 
 import polars as pl
@@ -182,6 +183,56 @@ def test_assess_with_and_without_a_target(ask, document):
     without = document("assess", "rows.csv")
     assert without["facts"]["test_why"] == "no target was named"
     assert without["numbers"]["rows.train"]["value"] > 200
+
+
+@pytest.fixture
+def leaking(place, rows):
+    """The name of a file in which a column tells the target."""
+    head, *lines = rows.splitlines()
+    copied = [f"{head},a copy", *(f"{line},{line.rpartition(',')[2]}" for line in lines)]
+    (place / "leaking rows.csv").write_text("\n".join(copied) + "\n")
+    return "leaking rows.csv"
+
+
+def advised(err):
+    """The command that the advice gives, as a shell would split it."""
+    found = [line for line in err.splitlines() if line.startswith("  forgeline ")]
+    assert len(found) == 1, err
+    return shlex.split(found[0])[1:]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["assess", "DATA", "--target", "label", "--seed", "3", "--export", "review.csv", "--json"],
+        ["run", "DATA", "--target", "label", "--until", "assess", "--set", "split.share=0.3", "--apply", "quality.x"],
+    ],
+)
+def test_the_advice_of_a_blocked_line_works_when_pasted(ask, place, leaking, command):
+    code, _, err = ask(*[leaking if word == "DATA" else word for word in command])
+    (place / "review.csv").unlink(missing_ok=True)
+    assert code == 3
+    again = advised(err)
+    assert again[:4] == ["run", leaking, "--target", "label"]
+    assert again[-2:] == ["--apply", "leak.target_copy"]
+    assert {"--export", "--json"}.isdisjoint(again)
+    until = [] if "--until" in again else ["--until", "assess"]
+    assert ask(*again, *until)[0] == 0
+
+
+def test_a_resumed_line_that_is_blocked_is_run_from_its_spec(ask, document, place, leaking):
+    name = document("run", leaking, "--target", "label", code=3)["run"]
+    code, _, err = ask("resume", name)
+    assert code == 3
+    assert advised(err) == ["run", f".forgeline/runs/{name}/spec.toml", "--apply", "leak.target_copy"]
+    assert ask(*advised(err), "--until", "assess")[0] == 0
+
+
+def test_an_assessed_run_was_asked_to_stop_there(ask, document, place):
+    name = document("assess", "rows.csv", "--target", "label")["run"]
+    shown = (place / ".forgeline" / "runs" / name / "report.html").read_text()
+    assert "The line was asked to stop at assess" in shown
+    assert "Unfinished" not in shown
 
 
 def test_a_test_file_replaces_the_split_and_is_predicted(ask, document, place, rows):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from forgeline import __version__
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run_verb(arguments)
     except Stop as stop:
-        return answer(stop, "--json" in arguments)
+        return answer(stop, arguments)
     except KeyboardInterrupt:
         return interrupted("--json" in arguments)
     except BrokenPipeError:
@@ -40,14 +41,15 @@ def interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def answer(stop: Stop, as_json: bool) -> int:
+def answer(stop: Stop, arguments: list[str]) -> int:
     """Say why the program stops, once."""
     run = current_run()
-    if as_json:
+    if "--json" in arguments:
         emit(so_far(run) | ({"error": str(stop), "exit": stop.exit_code} if stop.exit_code != 3 else {}))
     say(f"forgeline: {stop}")
     if stop.exit_code == 3 and run is not None:
-        say(f"\nRun {run.name} is blocked. Report: {run.report}\n{remedy(run)}")
+        asked, _ = parser().parse_known_args(arguments)
+        say(f"\nRun {run.name} is blocked. Report: {run.report}\n{remedy(run, asked)}")
     return stop.exit_code
 
 
@@ -80,16 +82,53 @@ def so_far(run: Run | None) -> dict[str, Any]:
     return run.plain() if run is not None and run.folder.exists() else {}
 
 
-def remedy(run: Run) -> str:
+def remedy(run: Run, asked: argparse.Namespace) -> str:
     """What a person can do about the findings that block."""
     blocking = [each for record in run.records[:2] for each in record.findings if each.severity == "block"]
-    lines = [
-        f"To apply the fix ({each.fix.do} {', '.join(each.fix.columns)}): the same command with --apply {each.code}"
+    fixes = {
+        f"{each.fix.do} {', '.join(each.fix.columns)}".rstrip(): each.code
         for each in blocking
         if each.fix and each.fix.by_line
-    ]
+    }
+    what = f"the {'fix' if len(fixes) == 1 else 'fixes'} ({'; '.join(fixes)})"
+    lines = [f"To apply {what}{with_fixes(run, asked, sorted({*fixes.values()}))}"] if fixes else []
     lines += [f'To sign for it: [[assess.accept]] code = "{each.code}", by, reason' for each in blocking[:1]]
-    return "\n".join(dict.fromkeys(lines))
+    return "\n".join(lines)
+
+
+def next_fix(run: Run, asked: argparse.Namespace) -> str:
+    """How to have the first fix applied that waits for somebody; empty when none does."""
+    from forgeline.board import worth
+
+    record: Any = run.records[1]
+    for each in record.facts.queue:
+        finding = record.findings[each.finding]
+        step = worth.step(finding, run.ask.refine.apply, record.facts.decided)
+        if step.command.startswith("--apply"):
+            return f"Next, to apply the first fix of the queue{with_fixes(run, asked, [finding.code])}"
+    return ""
+
+
+def with_fixes(run: Run, asked: argparse.Namespace, codes: list[str]) -> str:
+    """Where to type what, to run the line on the same data with the fixes of these findings."""
+    if asked.verb is verb_resume:
+        from forgeline.board.report import placed, read
+
+        where, command = read(run.folder).again(" ".join(f"--apply {quote(code)}" for code in codes))
+        return f"{placed(where)}:\n  {command}"
+    given = vars(asked)
+    words = ["forgeline", "run", *([asked.data] if asked.data else [])]
+    words += [] if run.ask.snapshot.target else ["--target", "COLUMN"]
+    for names, details in VERBS["run"][1]:
+        value = given.get(names[-1].lstrip("-"))
+        if names[0].startswith("--") and value not in (None, details.get("default")):
+            words += [
+                word for each in (value if isinstance(value, list) else [value]) for word in (names[0], str(each))
+            ]
+    if given.get("probabilities"):
+        words += ["--set", f"assess.probabilities={Path(asked.probabilities).resolve()}"]
+    words += [word for code in codes if code not in (given.get("apply") or []) for word in ("--apply", code)]
+    return f":\n  {' '.join(map(quote, words))}"
 
 
 # ---------------------------------------------------------------- arguments
@@ -184,6 +223,9 @@ def verb_assess(asked: argparse.Namespace) -> int:
 
         print("\n".join(record_lines(run.records[1])))
         say(f"Report: {run.report}")
+    advice = remedy(run, asked) if run.verdict == "blocked" else next_fix(run, asked)
+    if advice:
+        say(advice)
     return 3 if run.verdict == "blocked" else 0
 
 
@@ -198,12 +240,12 @@ def check_export(out: Path) -> None:
 
 def export(run: Run, out: Path) -> int:
     """Write the remediation queue of a run; how many lines."""
-    from forgeline import mending, review
+    from forgeline import review
     from forgeline.engine.store import Artefacts
 
     files = Artefacts(run.folder / "artefacts")
     record: Any = run.records[1]
-    return review.export(record, lambda ref: mending.rows_of(files.get(ref.digest)), out)
+    return review.export(record, lambda ref: files.get(ref.digest), out)
 
 
 def verb_resume(asked: argparse.Namespace) -> int:

@@ -26,6 +26,16 @@ def mended(frame: pl.DataFrame, fix: Fix) -> pl.DataFrame:
     return frame
 
 
+def mended_but(frame: pl.DataFrame, fix: Fix, alone_N: np.ndarray) -> pl.DataFrame:
+    """The frame after a fix of whole columns whose cells stay as they are in some rows; a cast is of all rows."""
+    after = mended(frame, fix)
+    if fix.do not in ("map", "missing") or not alone_N.any():
+        return after
+    alone = pl.Series(alone_N)
+    here = [name for name in fix.columns if name in frame.columns]
+    return after.with_columns(frame[name].zip_with(alone, after[name]) for name in here)
+
+
 def cast(series: pl.Series, kind: Kind) -> pl.Series:
     """Read texts as numbers; what cannot be read is missing."""
     dtype = pl.Float64 if kind == "number" else pl.String
@@ -85,7 +95,8 @@ def read_as(values: Sequence[str], dtype: pl.DataType) -> pl.Series:
         read = pl.select(pl.when(words.is_in(["true", "false"])).then(words == "true")).to_series()
     else:
         number = texts.cast(pl.Float64, strict=False) if dtype.is_integer() else texts
-        read = number.cast(dtype, strict=False)
+        whole = number.set(number != number.floor(), None) if dtype.is_integer() else number
+        read = whole.cast(dtype, strict=False)
     lost = read.is_null().arg_max()
     if lost is not None and read.is_null()[lost]:
         raise ValueError(f"{values[lost]!r} cannot be read as {dtype}")

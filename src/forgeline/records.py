@@ -331,7 +331,7 @@ class AssessmentFacts(Shape, frozen=True):
     decided: list[Decided] = []
     """What a review decided about findings, …"""
     review: Ref | None = None
-    """… and about single rows: Parquet with row, do, value and columns."""
+    """… and about single rows: Parquet with row, do (or `keep`), value, code and columns."""
     not_applicable: dict[str, str] = {}
     """Check → why it could not judge: which is no pass."""
     table_schema: Ref | None = None

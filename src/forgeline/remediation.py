@@ -26,7 +26,7 @@ from forgeline.engine.stats import normal_quantile
 from forgeline.kinds import View, label_text, ordered
 from forgeline.records import Finding, Rows
 
-LEAK = "leak."
+LEAK, LABEL = "leak.", "label."
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def queue(
     most_trials: int = 12,
     doubt: float = 0.5,
 ) -> Queue:
-    """The remediation queue. `read` gives the rows that a finding names; `doubt` is how sure a suspected leak is."""
+    """The remediation queue. `read` gives the rows that a finding names; `doubt` is how sure a suspicion is."""
     assert view.probe is not None
     bench = Bench(view, view.probe, found, read, most_rows)
     stakes = {place: bench.stake(place) for place in bench.mendable}
@@ -98,8 +98,8 @@ def drawn(trial: tuple[float, float] | None, stake: float, sure: float, *, level
 
 
 def suspected(finding: Finding) -> bool:
-    """Whether it is a leak that a person has yet to confirm."""
-    return finding.code.startswith(LEAK) and finding.severity != "block"
+    """Whether a person has yet to confirm it: a leak that does not block, or labels that only a model doubts."""
+    return (finding.code.startswith(LEAK) and finding.severity != "block") or finding.code.startswith(LABEL)
 
 
 def leaking(finding: Finding) -> bool:

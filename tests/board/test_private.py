@@ -34,3 +34,11 @@ def test_a_record_of_another_stage_is_left_alone():
 def test_the_terminal_shows_none(assessed):
     assert SECRET in str(assessed(FOUND))
     assert SECRET not in "\n".join(record_lines(assessed(FOUND)))
+
+
+def test_a_few_personal_cells_withhold_no_other_sentence():
+    few = Finding(code="privacy.identifier", severity="note", says="city holds cards in 1 cell", columns=["city"])
+    person = Finding(
+        code="privacy.identifier", severity="note", says="names", columns=["name"], fix=Fix(do="drop", columns=["name"])
+    )
+    assert private.columns([*FOUND, few, person]) == {"mail", "name"}

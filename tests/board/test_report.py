@@ -133,6 +133,46 @@ def test_interrupted_run_says_how_far_it_came_and_how_to_go_on(unfinished):
     assert "forgeline resume income-half" in shown.texts
 
 
+@pytest.mark.parametrize(("target", "command"), [(True, "forgeline run"), (False, "forgeline run --target COLUMN")])
+def test_a_line_that_was_asked_to_stop_is_not_unfinished(unfinished, target, command):
+    (unfinished / "work.log").write_text('{"do": "open", "until": "plan"}\n{"do": "other"}\n')
+    spec = unfinished / "spec.toml"
+    if not target:
+        spec.write_text(re.sub("target = .*\npositive = .*", "", spec.read_text()))
+    shown = page(unfinished)
+    says = "The line was asked to stop at plan: 4 of 8 stages are done and every gate holds."
+    assert f"Passed. {says}" in shown.text
+    assert "Unfinished" not in shown.text
+    assert command in shown.texts
+
+
+def test_an_interrupted_run_has_not_come_to_where_it_should_stop(unfinished):
+    (unfinished / "work.log").write_text('{"do": "open", "until": "train"}\n')
+    assert "Unfinished. 4 of 8 stages are done" in page(unfinished).text
+    (unfinished / "work.log").write_text('{"do": "op')
+    assert "Unfinished. 4 of 8 stages are done" in page(unfinished).text
+
+
+def test_a_fix_for_a_person_is_not_offered_to_be_applied(blocked):
+    file = blocked / records.file_name("assess")
+    record = records.decode(file.read_bytes())
+    torn = records.Finding(
+        code="leak.group", severity="block", says="torn", columns=["a"], fix=records.Fix(do="split", columns=["a"])
+    )
+    file.write_bytes(records.encode(msgspec.structs.replace(record, findings=[*record.findings, torn])))
+    assert "forgeline run --apply leak.target_copy" in page(blocked).texts
+    assert not any("--apply leak.group" in text for text in page(blocked).texts)
+
+
+@pytest.mark.parametrize("file", [False, True])
+@pytest.mark.parametrize(("fix", "like"), [(None, "honest"), (records.Fix(do="split"), "random")])
+def test_a_structure_chart_says_what_decides(file, fix, like):
+    finding = records.Finding(code="leak.group", severity="note", says="x", columns=["a"], fix=fix)
+    told = board.structure_note(finding, file=file)
+    assert told.startswith("The rows of the test file decide" if file else "The split in force")
+    assert f"like the {like} one" in told
+
+
 def test_run_without_any_record_still_has_a_page(unfinished):
     for file in unfinished.glob("0*.json"):
         file.unlink()

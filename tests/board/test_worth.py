@@ -1,5 +1,6 @@
 import doctest
 
+import msgspec
 import pytest
 
 from forgeline.board import worth
@@ -81,3 +82,40 @@ def test_kinds_of_leak_are_found_avoided_or_not_applicable(assessed):
     more = worth.looked_for(assessed([leak("leak.custom")]))
     assert (more[-1].code, more[-1].state) == ("leak.custom", "found: 1")
     assert worth.looked_says([]) == "No kind of leak could be looked for."
+
+
+def with_test_file(record, **facts):
+    """The record as it is where a test file was given."""
+    made = msgspec.structs.replace(record.made, ask={"split": {"file": "test.csv"}})
+    return msgspec.structs.replace(record, made=made, facts=msgspec.structs.replace(record.facts, **facts))
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"group": "", "time": ""}, ""),
+        (
+            {"group": "age", "time": ""},
+            " Cross-validation of the training rows keeps the rows of each age in one fold.",
+        ),
+        ({"group": "", "time": "day"}, " Cross-validation of the training rows takes its folds in the order of day."),
+    ],
+)
+def test_the_rows_of_a_test_file_decide(assessed, facts, says):
+    told = worth.follows(with_test_file(assessed(), **facts))
+    assert told == f"The rows of the test file decide what is tested, whatever structure there is.{says}"
+
+
+def test_no_split_of_ours_avoids_anything_where_a_test_file_was_given(assessed):
+    record = with_test_file(assessed())
+    kinds = worth.looked_for(record)
+    assert {kind.code: kind.state for kind in kinds}["leak.group"] == "avoided by the test file"
+    assert "the rows of the test file decide, and avoid it." in worth.looked_says(kinds)
+    assert "split in force" not in worth.looked_says(kinds)
+
+
+def test_a_small_effect_is_not_avoided(assessed):
+    torn = Finding(code="leak.group", severity="note", says="x", columns=["a"], fix=Fix(do="split", columns=["a"]))
+    kinds = worth.looked_for(with_test_file(assessed([torn])))
+    assert {kind.code: kind.state for kind in kinds}["leak.group"] == "found: 1"
+    assert "avoid" not in worth.looked_says(kinds)

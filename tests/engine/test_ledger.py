@@ -350,3 +350,13 @@ def test_bad_input():
         recording.ledger("model", x, y)
     with pytest.raises(BadInput, match="240 rows and y has 9"):
         recording.ledger(model(), x, y[:9])
+
+
+def test_a_ledger_is_of_a_table_of_as_many_rows_and_holds_steps():
+    entry = book.Entry(step="scaler", verb="fit", rows=2, digest="d")
+    full = book.Ledger(rows=600, entries=[entry], sets={"d": book.pack(np.array([0, 1]), 600)})
+    assert book.of_table(full, 600, "fit.json") is full
+    with pytest.raises(BadInput, match=r"^fit\.json: the ledger was written for 600 rows, and the data has 891\."):
+        book.of_table(full, 891, "fit.json")
+    with pytest.raises(BadInput, match=r"^fit\.json: the ledger holds no step\. Write it anew"):
+        book.of_table(book.Ledger(rows=891, entries=[], sets={}), 891, "fit.json")

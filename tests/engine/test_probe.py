@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pytest
 
 from forgeline.engine import split
 from forgeline.engine.probe import Probe
@@ -38,3 +39,19 @@ def test_equal_rows_stay_together_without_a_key():
     fold_P = probe.folds_without(("key",))
     assert (fold_P[:200] == fold_P[200:]).all()
     assert not (probe.fold_P[:200] == probe.fold_P[200:]).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("case", ["all", "one", "most"])
+def test_targets_whose_squares_are_infinite_are_told_in_a_smaller_unit(case):
+    draw = np.random.default_rng(5)
+    x = draw.normal(size=300)
+    y_N = x + 0.1 * draw.normal(size=300)
+    usual = Probe(pl.DataFrame({"x": x}), y_N, "regression", 1).cross()
+    y_N = np.append(y_N[:-1], 1e300) if case == "one" else np.ldexp(y_N, 1000 if case == "all" else 1021)
+    probe = Probe(pl.DataFrame({"x": x}), y_N, "regression", 1)
+    found = probe.cross()
+    assert np.isfinite(found.p_SK).all()
+    assert np.isfinite(probe.losses(found.p_SK, probe.y_P)).all()
+    if case != "one":
+        assert found.score == pytest.approx(usual.score, rel=1e-6)

@@ -2,13 +2,15 @@ import hashlib
 import io
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
 from forgeline import catalog, records, spec
-from forgeline.engine import columns, targets
+from forgeline.engine import columns, ledger, targets
 from forgeline.engine.rows import Held
 from forgeline.engine.seeds import Seed
 from forgeline.errors import BadInput
@@ -36,6 +38,7 @@ class Workspace:
     def __init__(self, frame: pl.DataFrame):
         self.given, self.files = frame, {}
         self.seed, self.catalog, self.said, self.source_folder = Seed(0), catalog, [], None
+        self.base = Path()
 
     def frame(self, digest):
         return self.given
@@ -293,6 +296,57 @@ def test_options_of_a_check_are_heeded():
     assert next(finding for finding in found.findings if finding.columns == ["gap"]).severity == "warn"
 
 
+def outputs(change=()):
+    """Probabilities of a model of somebody's own, some cells changed."""
+    wide = pl.DataFrame({"no": np.full(ROWS, 0.7), "yes": np.full(ROWS, 0.3)})
+    for row, name, value in change:
+        wide[row, name] = value
+    return wide
+
+
+def with_outputs(tmp_path, wide, frame=PEOPLE, target="hired"):
+    """The assessment with these outputs."""
+    wide.write_csv(tmp_path / "own.csv")
+    return run(frame, target, probabilities=str(tmp_path / "own.csv"))[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ([(9, "yes", 0.9), (4, "yes", 0.33)], r"own\.csv, row 4 \(counted from 0\): the probabilities sum to 1\.03"),
+        ([(5, "no", -0.2), (5, "yes", 1.2)], r"own\.csv, row 5 \(counted from 0\): no is -0\.2, which is no prob"),
+        ([(6, "no", 0.0), (6, "yes", 1.005)], r"own\.csv, row 6 \(counted from 0\): yes is 1\.005, which is no prob"),
+    ],
+)
+def test_outputs_that_are_no_probabilities_are_answered(tmp_path, change, says):
+    with pytest.raises(BadInput, match=says + r".*Give probabilities from 0 to 1"):
+        with_outputs(tmp_path, outputs(change))
+
+
+def test_probabilities_may_be_constant_and_rounded(tmp_path):
+    assert with_outputs(tmp_path, outputs([(3, "yes", 0.305)])).facts.train_rows
+
+
+def test_outputs_that_are_values_need_not_sum_to_one(tmp_path):
+    wide = pl.DataFrame({"prediction": PEOPLE["age"] + 0.5})
+    assert with_outputs(tmp_path, wide, target="age").facts.train_rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "entries", "says"),
+    [
+        (ROWS - 9, 1, r"fit\.json: the ledger was written for 591 rows, and the data has 600\."),
+        (ROWS, 0, r"fit\.json: the ledger holds no step\."),
+    ],
+)
+def test_a_ledger_of_something_else_is_answered(tmp_path, rows, entries, says):
+    entry = ledger.Entry(step="scaler", verb="fit", rows=1, digest="d")
+    written = ledger.Ledger(rows=rows, entries=[entry] * entries, sets={"d": ledger.pack(np.array([0]), rows)})
+    (tmp_path / "fit.json").write_bytes(msgspec.json.encode(written))
+    with pytest.raises(BadInput, match=says):
+        run(PEOPLE, ledger=str(tmp_path / "fit.json"))
+
+
 @pytest.mark.slow
 def test_a_million_rows_take_seconds():
     draw = np.random.default_rng(0)
@@ -302,3 +356,47 @@ def test_a_million_rows_take_seconds():
     found, _, _ = run(frame, "y")
     assert found.findings == []
     assert time.perf_counter() - began < 20
+
+
+CARD = 4111111111111111
+SECRETS = ("bob@x.org", "+49 151 23456789", "4111 1111 1111 1111", str(CARD), "4.111111111111111e15")
+
+
+def test_personal_values_are_nowhere_in_the_record():
+    city = [f"city {at % 4}" for at in range(ROWS)]
+    size = [f"{at % 50}.5" for at in range(ROWS)]
+    town = city.copy()
+    city[10], city[11], town[12] = SECRETS[:3]
+    for at, secret in enumerate(SECRETS[:3]):
+        size[20 + at] = secret
+    frame = PEOPLE.with_columns(
+        city=pl.Series(city),
+        town=pl.Series(town),
+        size=pl.Series(size),
+        amount=pl.Series(np.arange(ROWS) % 90).scatter(4, CARD),
+        level=pl.Series(DRAW.normal(size=ROWS)).scatter([3, 4, 5, 6], float(CARD)),
+        rare=pl.Series(["usual", *[f"user{at % 3}@x.org" for at in range(4)], *["usual"] * (ROWS - 5)]),
+    )
+    record = run(frame)[0]
+    said = msgspec.json.encode(record).decode()
+    assert not [at for at, secret in enumerate((*SECRETS, "@x.org", "4111111111111111")) if secret in said]
+    notes = {each.columns[0] for each in record.findings if each.code == "privacy.identifier"}
+    assert {"city", "town", "amount", "level"} <= notes
+    drawn = {each.title: each for each in record.histograms}
+    masked = {level for each in drawn.values() for level in each.levels if level.startswith("(")}
+    assert masked <= {"(an e-mail address)", "(a phone number)", "(a card number)"}
+    assert masked
+    assert sum(drawn["city"].counts) == sum(drawn["town"].counts) == record.facts.train_rows
+    columns = {row[0]: row for row in record.tables[0].rows}
+    assert columns["amount"][6] == columns["level"][6] == "a card number"
+    assert columns["city"][7].startswith("city ")
+
+
+def test_ordinary_values_are_shown():
+    record = run(PEOPLE)[0]
+    columns = {row[0]: row for row in record.tables[0].rows}
+    assert columns["age"][4:7] == [18, columns["age"][5], 79]
+    assert columns["unit"][7] == "kg (100%)"
+    (shown,) = (each for each in record.histograms if each.title == "city")
+    assert shown.levels == sorted(shown.levels, key=lambda level: -shown.counts[shown.levels.index(level)])
+    assert set(shown.levels) == {f"city {at}" for at in range(7)}

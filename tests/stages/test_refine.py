@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forgeline import records, spec
+from forgeline import records, review, spec
 from forgeline.errors import BadInput
 from forgeline.records import Finding, Fix, Ref, Rows
 from forgeline.stages import refine
@@ -103,6 +103,79 @@ def test_rows_are_dropped_by_their_number_in_the_snapshot():
     rows = Rows(count=2, ref=Ref(digest="d", size_bytes=1))
     page = fixed(["duplicate"], finding("duplicate", Fix(do="drop_rows"), rows=rows), data=file.getvalue())
     assert page.frame["a"].to_list() == ["1", "3"]
+    assert page.ids.tolist() == [100, 102]
+
+
+# ---------------------------------------------------------------- what a review says of single rows
+
+
+def parquet(frame):
+    file = io.BytesIO()
+    frame.write_parquet(file)
+    return file.getvalue()
+
+
+class Files:
+    """A workspace that holds files by digest."""
+
+    def __init__(self, **files):
+        self.files = files
+
+    def get(self, ref):
+        return parquet(self.files[ref.digest])
+
+
+def reviewed(found, *decisions, target="", **rows):
+    """FRAME after `found` is mended with a review: decisions are (row, decision, do, value); row None: the finding."""
+    lines = [
+        review.Decision(line=2, code=found.code, columns=found.columns, row=at, decision=word, do=do, value=value)
+        for at, word, do, value in decisions
+    ]
+    facts = {"review": Ref(digest="review", size_bytes=1, name="review.parquet")}
+    facts["decided"] = [
+        records.Decided(code=one.code, columns=one.columns, decision=one.decision) for one in lines if one.row is None
+    ]
+    page = sheet(FRAME, target=target)
+    apply_fixes(page, spec.Refine(), assessment(found, **facts), Files(review=review.by_row(lines), **rows))
+    return page
+
+
+APPLY = (None, "apply", "", "")
+NAMED = Rows(count=2, ref=Ref(digest="named", size_bytes=1))
+WRONG = pl.DataFrame({"row": [100, 101], "score": [1.0, 1.0], "value": ["NY", None]})
+
+
+def test_a_row_that_is_kept_is_not_left_out_with_its_finding():
+    found = finding("duplicate", Fix(do="drop_rows"), rows=NAMED)
+    assert reviewed(found, APPLY, named=WRONG).ids.tolist() == [102]
+    page = reviewed(found, APPLY, (101, "keep", "drop_rows", ""), named=WRONG)
+    assert page.ids.tolist() == [101, 102]
+    assert page.steps[0].says.endswith("1 rows as the review says")
+
+
+def test_the_label_of_a_row_wins_over_that_of_its_finding():
+    found = finding("label.error", Fix(do="relabel"), rows=NAMED)
+    plain = reviewed(found, APPLY, target="b", named=WRONG)
+    assert (plain.ids.tolist(), plain.frame["b"].to_list()) == ([100, 102], ["NY", "-"])
+    kept = reviewed(
+        found, APPLY, (100, "keep", "relabel", "NY"), (101, "apply", "relabel", "ny"), target="b", named=WRONG
+    )
+    assert (kept.ids.tolist(), kept.frame["b"].to_list()) == ([100, 101, 102], ["ny", "ny", "-"])
+
+
+def test_the_cells_of_a_row_that_is_kept_stay():
+    found = finding("spelling", MAP)
+    assert reviewed(found, APPLY).frame["b"].to_list() == ["NY", "NY", "-"]
+    assert reviewed(found, APPLY, (100, "keep", "drop_rows", "")).frame["b"].to_list() == ["ny", "NY", "-"]
+    marked = finding("marker", Fix(do="missing", columns=["c"], markers=["inf"]), columns=["c"])
+    assert reviewed(marked, APPLY).frame["c"].to_list() == [1.0, None, None]
+    assert reviewed(marked, APPLY, (101, "keep", "missing", "")).frame["c"].to_list() == [1.0, float("inf"), None]
+    assert reviewed(marked, (100, "apply", "missing", "")).frame["c"].to_list() == [None, None, None]
+
+
+def test_a_row_of_a_finding_that_is_kept_is_mended():
+    found = finding("duplicate", Fix(do="drop_rows"), rows=NAMED)
+    page = reviewed(found, (None, "keep", "", ""), (101, "apply", "drop_rows", ""), named=WRONG)
     assert page.ids.tolist() == [100, 102]
 
 

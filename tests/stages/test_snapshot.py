@@ -9,9 +9,10 @@ import pytest
 
 from forgeline import records, spec
 from forgeline.engine import machine, snapshots, tables
+from forgeline.engine.columns import Fact, Odd
 from forgeline.engine.rows import Held
 from forgeline.errors import BadInput
-from forgeline.stages.snapshot import snapshot, source_digests
+from forgeline.stages.snapshot import mixed_says, snapshot, source_digests, unparsable_says
 
 
 @dataclass
@@ -438,3 +439,21 @@ def test_a_bad_target_on_disk_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match="every row has the same value"):
         snapshot(spec.Snapshot(source="data.parquet", target="y"), spec.Split(), work)
     assert not work.snapshots.exists() or not list(work.snapshots.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("secret", "kind"),
+    [
+        ("bob@x.org", "an e-mail address"),
+        ("+49 151 23456789", "a phone number"),
+        ("4111 1111 1111 1111", "a card number"),
+    ],
+)
+def test_a_personal_cell_is_named_by_its_kind(secret, kind):
+    odd = Odd(25, 5, secret)
+    fact = Fact("a", "number", "float64", 0, 9, "", mixed=odd, unparsable=odd)
+    for says in (mixed_says(fact), unparsable_says(fact)):
+        assert f"the first is {kind}, in row 5 (counted from 0)" in says
+        assert secret not in says
+    plain = Fact("a", "number", "float64", 0, 9, "", mixed=Odd(2, 5, "n/a"))
+    assert "the first is 'n/a' in row 5 (counted from 0)" in mixed_says(plain)

@@ -1,10 +1,12 @@
 """What a reader is not shown: cells of columns that hold personal data, where a finding's sentence quotes them.
 
-Tables and histograms of the record leave them out already.
+Tables and histograms of the record leave them out already. Where only a few cells of a column are personal, each
+is masked where it would be quoted, and the rest of the column is shown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
@@ -24,8 +26,14 @@ def withheld(record: R) -> R:
     """The record without cells of personal columns in its findings."""
     if not isinstance(record, Assessment):
         return record
-    names = {name for each in record.findings if each.code.startswith("privacy.") for name in each.columns}
+    names = columns(record.findings)
     return msgspec.structs.replace(record, findings=[finding(each, names) for each in record.findings])
+
+
+def columns(findings: Iterable[Finding]) -> set[str]:
+    """Columns that are personal as a whole; the note of a few cells proposes nothing."""
+    found = [each for each in findings if each.code.startswith("privacy.")]
+    return {name for each in found if each.severity != "note" or each.fix for name in each.columns}
 
 
 def finding(each: Finding, names: set[str]) -> Finding:

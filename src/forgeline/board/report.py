@@ -1,5 +1,6 @@
-"""The page each run ends with: `report.html`, drawn from the run's records and its spec alone."""
+"""The page each run ends with: `report.html`, drawn from the run's records, its spec and the stage it was to end at."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Run:
     spec: spec.Spec
     spec_text: str
     records: dict[str, Record]
+    until: str = "release"
+    """The stage that the line was asked to stop at."""
 
     @cached_property
     def numbers(self) -> dict[str, Number]:
@@ -70,6 +73,8 @@ class Run:
     def again(self, options: str = "", verb: str = "run") -> tuple[str, str]:
         """Where to type what runs, or assesses, the same spec anew, with these options."""
         source = self.spec.snapshot.source
+        if verb == "run" and not self.spec.snapshot.target:
+            options = f"--target COLUMN {options}"
         if not (Path(source).is_absolute() or ":" in source):
             # Relative to the folder of the user's own spec, which the run does not record.
             return "in the folder of your forgeline.toml", f"forgeline {verb} {options}".rstrip()
@@ -90,7 +95,17 @@ def read(folder: Path) -> Run:
         if file.exists():
             found[stage] = decode(file)
     file = folder / "spec.toml"
-    return Run(folder, spec.read(file), file.read_text(encoding="utf-8"), found)
+    return Run(folder, spec.read(file), file.read_text(encoding="utf-8"), found, until(folder))
+
+
+def until(folder: Path) -> str:
+    """The stage that the line was asked to stop at, by the run's log; the last one when that does not say."""
+    log = folder / "work.log"
+    first = log.read_bytes().partition(b"\n")[0] if log.exists() else b""
+    try:
+        return str(json.loads(first).get("until", "release"))
+    except ValueError:
+        return "release"
 
 
 def decode(file: Path) -> Record:
@@ -115,11 +130,13 @@ class Verdict:
 
 
 def verdict(run: Run) -> Verdict:
-    """Blocked by a gate, passed to the end, or unfinished."""
+    """Blocked by a gate, passed to the end or to where it was asked to stop, or unfinished."""
     for stage, record in run.shown.items():
         if any(not gate.holds for gate in record.gates):
             return blocked(run, stage, record)
-    return passed(run) if len(run.records) == len(records.STAGES) else unfinished(run)
+    if len(run.records) == len(records.STAGES):
+        return passed(run)
+    return stopped(run) if run.until in run.records else unfinished(run)
 
 
 def blocked(run: Run, stage: str, record: Record) -> Verdict:
@@ -128,7 +145,7 @@ def blocked(run: Run, stage: str, record: Record) -> Verdict:
     blocking = [finding for finding in record.findings if finding.severity == "block"]
     blockers = [each for each in blocking if not (accepted(run, each) or named(run, each))]
     gates = "; ".join(gate_text(gate) for gate in failing)
-    codes = sorted({finding.code for finding in blockers if finding.fix})
+    codes = sorted({finding.code for finding in blockers if finding.fix and finding.fix.by_line})
     place, command = run.again(" ".join(f"--apply {quote(code)}" for code in codes))
     says = "To apply the fix and run the line again" if codes else "Mend it or change the condition in [gates]; then"
     commands = [(f"{says}, {place}:" if place != "here" else f"{says}:", command)]
@@ -143,18 +160,30 @@ def gate_text(gate: GateResult) -> str:
 
 def passed(run: Run) -> Verdict:
     """The line is complete and nothing stands against the release."""
-    held = "every gate holds" if run.gates else "no gate was asked for"
     name = quote(run.folder.name)
     commands = [
         ("Predict a file:", f"forgeline predict {name} DATA -o predictions.csv"),
         ("Answer over HTTP:", f"forgeline serve {name}"),
         ("Prove that it can be made again:", f"forgeline verify {name}"),
     ]
-    return Verdict("passed", f"All {len(records.STAGES)} stages are done and {held}.", [], commands)
+    return Verdict("passed", f"All {len(records.STAGES)} stages are done and {held(run)}.", [], commands)
+
+
+def held(run: Run) -> str:
+    """That no gate stands against it."""
+    return "every gate holds" if run.gates else "no gate was asked for"
+
+
+def stopped(run: Run) -> Verdict:
+    """The line came to the stage where it was asked to stop."""
+    done = f"{len(run.records)} of {len(records.STAGES)} stages are done"
+    where, command = run.again()
+    says = f"The line was asked to stop at {run.until}: {done} and {held(run)}."
+    return Verdict("passed", says, [], [(f"To run the whole line{placed(where)}:", command)])
 
 
 def unfinished(run: Run) -> Verdict:
-    """The line was interrupted, or told to stop early."""
+    """The line was interrupted."""
     done, total = len(run.records), len(records.STAGES)
     missing = next(stage for stage in records.STAGES if stage not in run.records)
     says = f"{done} of {total} stages are done; {missing} has no record yet."
@@ -274,14 +303,15 @@ def structure_chart(run: Run, finding: Finding) -> Markup:
     title = f"{unit or 'Score'} of a quick model, by {figures.cut(finding.columns)}"
     chart = charts.beside(title, rows, base=0.5 if unit == "AUC" else 0.0)
     start = " Bars start at 0.5, where nothing is known." if unit == "AUC" else ""
-    return figure_of(title, chart, structure_note(finding) + start)
+    return figure_of(title, chart, structure_note(finding, file=bool(run.spec.split.file)) + start)
 
 
-def structure_note(finding: Finding) -> str:
-    """Whether the split that is in force is the honest one."""
-    if finding.severity != "note":
-        return "The split in force is like the random one: its score would not hold."
-    return "The split in force is like the honest one."
+def structure_note(finding: Finding, *, file: bool = False) -> str:
+    """Whether the split that is in force, or the test file, is the honest one."""
+    decides = "The rows of the test file decide: it is" if file else "The split in force is"
+    if worth.avoided(finding):
+        return f"{decides} like the honest one."
+    return f"{decides} like the random one{': its score would not hold' if finding.severity != 'note' else ''}."
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,10 @@ def queue_lines(record: Assessment, most: int = MOST_QUEUED) -> list[str]:
     lines += [f"    {line}" for line in columns(rows, ["", "gain", "interval", "what was found", "to mend it"])]
     more = len(queue) - most
     lines += [f"    and {more:,} more"] if more > 0 else []
-    return [*lines, "  Next: the same command with --apply CODE, or with --export review.csv to decide row by row."]
+    return [
+        *lines,
+        "  Next: forgeline run with --apply CODE, or forgeline assess with --export review.csv to decide row by row.",
+    ]
 
 
 def leak_lines(record: Assessment) -> list[str]:

@@ -162,13 +162,24 @@ def structure(record: Assessment) -> list[Finding]:
 
 
 def follows(record: Assessment) -> str:
-    """Which structure the split follows."""
+    """Which structure the split follows; of a test file, that its rows decide."""
     facts = record.facts
+    if test_file(record):
+        folds = f"keeps the rows of each {facts.group} in one fold" if facts.group else ""
+        folds = f"takes its folds in the order of {facts.time}" if facts.time else folds
+        inside = f" Cross-validation of the training rows {folds}." if folds else ""
+        return f"The rows of the test file decide what is tested, whatever structure there is.{inside}"
     if facts.group or facts.time:
         kept = [f"keeps the rows of each {facts.group} on one side"] if facts.group else []
         kept += [f"tests on the latest rows by {facts.time}"] if facts.time else []
         return f"It {' and '.join(kept)}."
     return "It follows no entities and no order in time."
+
+
+def test_file(record: Assessment) -> str:
+    """The test file that was given; empty when rows were set aside."""
+    split = record.made.ask.get("split", {}) if record.made else {}
+    return str(split.get("file", ""))
 
 
 def side_by_side(record: Assessment) -> list[Finding]:
@@ -196,8 +207,11 @@ def too_good(finding: Finding, unit: str) -> str:
 
 
 def avoided(finding: Finding) -> bool:
-    """Whether it says what a random split would have shown, and the split in force does not."""
-    return finding.code in ("leak.group", "leak.time") and finding.severity == "note"
+    """Whether it says what a random split would have shown, and the split in force does not.
+
+    A split or a test file that tears the structure apart comes with a fix, however little that flatters.
+    """
+    return finding.code in ("leak.group", "leak.time") and finding.severity == "note" and finding.fix is None
 
 
 @dataclass(frozen=True)
@@ -209,14 +223,16 @@ class Looked:
     found: int
     why: str = ""
     avoided: bool = False
-    """The split takes care of it."""
+    """The split, or the test file, takes care of it."""
+    by: str = "the split"
+    """What takes care of it."""
 
     @property
     def state(self) -> str:
         """In a few words."""
         if self.why:
             return "not applicable"
-        return f"found: {self.found}" if self.found else "avoided by the split" if self.avoided else "not found"
+        return f"found: {self.found}" if self.found else f"avoided by {self.by}" if self.avoided else "not found"
 
 
 def looked_for(record: Assessment) -> list[Looked]:
@@ -224,8 +240,11 @@ def looked_for(record: Assessment) -> list[Looked]:
     facts, found = record.facts, leaks(record)
     tally = Counter(each.code for each in found if not avoided(each))
     spared = {each.code for each in found if avoided(each)}
+    by = "the test file" if test_file(record) else "the split"
     kinds = [
-        Looked(code, says, tally[code], facts.not_applicable.get(check, "") if not tally[code] else "", code in spared)
+        Looked(
+            code, says, tally[code], facts.not_applicable.get(check, "") if not tally[code] else "", code in spared, by
+        )
         for code, (check, says) in LEAKS.items()
         if tally[code] or check in facts.checks or check in facts.not_applicable
     ]
@@ -242,7 +261,10 @@ def looked_says(kinds: Sequence[Looked]) -> str:
     told = "none was found" if not found else f"{found} {'was' if found == 1 else 'were'} found"
     spared, blind = sum(kind.avoided and not kind.found for kind in judged), len(kinds) - len(judged)
     says = f"{count(len(judged), 'kind')} of leak {'was' if len(judged) == 1 else 'were'} looked for; {told}."
-    says += f" {spared} would be there with a random split; the split in force avoids it." if spared else ""
+    if spared:
+        by_file = any(kind.by == "the test file" for kind in judged)
+        avoids = "the rows of the test file decide, and avoid" if by_file else "the split in force avoids"
+        says += f" {spared} would be there with a random split; {avoids} {'it' if spared == 1 else 'them'}."
     return says + (f" {blind} could not be judged." if blind else "")
 
 

@@ -18,6 +18,9 @@ import numpy as np
 
 from forgeline.engine.probe import TREES, Cross, Probe
 
+PLAIN = 0.35
+"""AUC or R² above the constant predictor that no honest gap or default has by itself."""
+
 
 @dataclass(frozen=True)
 class Kin:
@@ -230,17 +233,31 @@ def together(probe: Probe, p_SK: np.ndarray, more_SK: np.ndarray) -> np.ndarray:
     return np.asarray(both_SK / both_SK.sum(axis=1, keepdims=True))
 
 
-def apart(probe: Probe, name: str, value_S: np.ndarray) -> bool:
-    """Whether a value of a column goes with no other column once the target is known."""
-    others = [other for other in probe.names if other != name]
+def apart(probe: Probe, name: str, value_S: np.ndarray, aside: Iterable[str] = ()) -> bool:
+    """Whether a value of a column goes with no other column, but for those set aside, once the target is known."""
+    others = [other for other in probe.names if other not in {name, *aside}]
     return kin(probe, value_S, others).alone() and explained(probe, value_S, others) <= 0
 
 
-def state(probe: Probe, name: str, on_S: np.ndarray, aside: Iterable[str] = (), *, least: float = 0.01) -> State | None:
-    """What a state of a column's cells, bool [S], tells, if more than `least` and apart from all other columns."""
+def state(
+    probe: Probe,
+    name: str,
+    on_S: np.ndarray,
+    aside: Iterable[str] = (),
+    *,
+    least: float = 0.01,
+    plain: float = PLAIN,
+) -> State | None:
+    """What a state of a column's cells, bool [S], tells, if more than `least` and apart from all other columns.
+
+    `aside`: columns that leak too, which it may go with. From `plain` on, alone, it need not be apart: no honest gap
+    or default tells so much of the target.
+    """
     told = probe.solo_of(on_S.astype(np.int64))
     alone = standing(probe, told)
-    if alone.value < least or alone.low <= 0 or not apart(probe, name, on_S.astype(np.float64)):
+    if alone.value < least or alone.low <= 0:
+        return None
+    if alone.value < plain and not apart(probe, name, on_S.astype(np.float64), aside):
         return None
     less = probe.cross(without={name, *aside})
     return State(alone, gain(probe, together(probe, less.p_SK, told.p_SK), less.p_SK))

@@ -1,15 +1,19 @@
 """What e-mail addresses, phone, card and national numbers look like, and the check digits that prove them.
 
 Each `Shape` is a pattern for candidates and a proof. Digits that merely have the right length pass a proof as often
-as chance lets them (one in ten for a check digit), so a column is judged by the share of its candidates that pass.
-Legend: C candidates, D digits.
+as chance lets them (one in ten for a check digit), so a column is judged by the share of its candidates that pass;
+a single cell that is about to be quoted is not, and is masked whenever it passes.
+Legend: C candidates, D digits, L levels.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
+
+from forgeline.engine.cells import Levels
 
 Proof = Callable[[Sequence[str]], np.ndarray]
 """Candidates without blanks, dots and dashes → which of them are valid, bool [C]."""
@@ -54,6 +58,17 @@ class Shape:
     """Whole numbers may be such: their proof is strong."""
     named: str = ""
     """Only under a column name like this."""
+
+    @property
+    def one(self) -> str:
+        """One of them, in words; where chance alone may have made it, no more than that it may be.
+
+        >>> SHAPES[0].one
+        'an e-mail address'
+        """
+        single = self.name.removesuffix("es" if self.name.endswith("sses") else "s")
+        article = "an" if single[0] in "AEIOe" else "a"
+        return f"{'what may be ' if self.alone > 1 else ''}{article} {single}"
 
 
 def digits(texts: Sequence[str]) -> np.ndarray:
@@ -392,3 +407,157 @@ WRITTEN = any_of(
 """Whatever is told by texts as they are written."""
 SQUEEZED = any_of([one.pattern for one in SHAPES if one.pattern and one.squeezed])
 """Whatever is told by texts without blanks, dots and dashes."""
+CANDIDATE = (
+    r"@|(?s:[0-9].*[0-9].*[0-9].*[0-9])"
+    r"|(?i:[0-9a-f]{1,4}:[0-9a-f]{1,4}:[0-9a-f]{1,4}:|[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-)"
+)
+"""What may hold personal data at all: an @, four digits, or parts of an address."""
+LEAST_NUMBER = 1_000_000
+"""Whole numbers below have six digits or fewer, and no kind does."""
+
+
+# ---------------------------------------------------------------- what may be shown
+
+
+def shown(cell: object, column: str = "") -> str:
+    """A cell as a sentence may quote it: text in quotes; of personal data what it is, never the value.
+
+    >>> shown("Leeds"), shown("bob@x.org"), shown(4111111111111111), shown(12)
+    ("'Leeds'", 'an e-mail address', 'a card number', '12')
+    """
+    return personal(cell, column) or repr(cell)
+
+
+def personal(cell: object, column: str = "") -> str:
+    """What personal data a cell holds, such as `a card number`; empty for none. `column`: its column's name."""
+    return kinds([str(cell) if isinstance(cell, str) else whole(cell)], column, text=isinstance(cell, str))[0]
+
+
+def whole(cell: object) -> str:
+    """A number as it would be typed, so that its digits are seen; empty for what is no whole number."""
+    if isinstance(cell, bool) or not isinstance(cell, int | float) or cell != cell or cell in (np.inf, -np.inf):
+        return ""
+    return str(int(cell)) if cell == int(cell) and cell >= LEAST_NUMBER else ""
+
+
+def kinds(cells: Sequence[str], column: str = "", *, text: bool = True) -> list[str]:
+    """What personal data each cell holds; numbers that are no text are such by a strong proof, or where a
+    column is named for phones."""
+    values = pl.Series(cells, dtype=pl.String)
+    said = [""] * len(values)
+    some = candidates(values)
+    if not len(some):
+        return said
+    shapes = [
+        one for one in shapes_of(column, text) if text or one.named == PHONE_NAME or (one.proof and one.alone == 1)
+    ]
+    for one in tried(shapes, values.gather(some), text, len(some)):
+        for at in some[one.some[one.passed_S]]:
+            said[at] = said[at] or one.shape.one
+    return said
+
+
+def shapes_of(column: str, text: bool) -> list[Shape]:
+    """The kinds that a column of this name may hold."""
+    return [one for one in SHAPES if (text or one.integers) and (not one.named or re.search(one.named, column))]
+
+
+# ---------------------------------------------------------------- columns
+
+
+def found(name: str, levels: Levels, text: bool, most_proved: int) -> dict[str, np.ndarray]:
+    """Kind → which levels are of it, bool [L]; the commonest kind first, and of whole numbers no other."""
+    values = levels.values if text else levels.values.cast(pl.String)
+    some = candidates(values) if text else np.arange(len(values))
+    hits: dict[str, np.ndarray] = {}
+    if not len(some):
+        return hits
+    values = values.gather(some) if len(some) < len(values) else values
+    for kind, hit_C in proved(tried(shapes_of(name, text), values, text, most_proved), len(values)):
+        hit_L = hits.setdefault(kind, np.zeros(len(levels), bool))
+        hit_L[some[hit_C]] = True
+    ranked = sorted(hits, key=lambda kind: -levels.counts[hits[kind]].sum())
+    return {kind: hits[kind] for kind in (ranked if text else ranked[:1])}
+
+
+def candidates(values: pl.Series) -> np.ndarray:
+    """Which texts look like anything personal at all, int [C]: cheap for the many that do not."""
+    some = np.flatnonzero(values.str.contains(CANDIDATE).to_numpy())
+    if not len(some):
+        return some
+    values = values.gather(some)
+    told = values.str.contains(WRITTEN) | values.str.replace_all(SEPARATORS, "").str.contains(SQUEEZED)
+    return np.asarray(some[told.to_numpy()])
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Which values look like one shape, and which of some of them pass its proof."""
+
+    shape: Shape
+    hit_C: np.ndarray
+    some: np.ndarray
+    """Those that were proved, int [S]."""
+    passed_S: np.ndarray
+
+
+def tried(shapes: Sequence[Shape], values: pl.Series, text: bool, most_proved: int) -> list[Tried]:
+    """Candidates of each shape; C of them are given."""
+    plain = values.str.replace_all(SEPARATORS, "") if text else values
+    results = []
+    for shape in shapes:
+        cells = plain if shape.squeezed else values
+        hit_C = cells.str.contains(shape.pattern).to_numpy() if shape.pattern else np.zeros(len(values), bool)
+        whole_C = hit_C
+        if text and shape.within:
+            hit_C = hit_C | values.str.contains(embedded(shape.within)).to_numpy()
+        some = np.flatnonzero(hit_C)
+        if not len(some):
+            continue
+        some = some[np.linspace(0, len(some) - 1, min(len(some), most_proved)).astype(int)]
+        passed_S: np.ndarray = np.ones(len(some), bool)
+        if shape.proof is not None:
+            passed_S[whole_C[some]] = valid(shape, [[one] for one in cells.gather(some[whole_C[some]])])
+            passed_S[~whole_C[some]] = valid(shape, tokens(shape, values.gather(some[~whole_C[some]])))
+        results.append(Tried(shape, hit_C, some, passed_S))
+    return results
+
+
+def tokens(shape: Shape, values: pl.Series) -> list[list[str]]:
+    """The numbers in each text."""
+    found = values.str.extract_all(embedded(shape.within)).to_list()
+    return [[bare(one) for one in each] for each in found]
+
+
+def valid(shape: Shape, tokens: list[list[str]]) -> np.ndarray:
+    """Whether one of each value's numbers passes, bool [values]; numbers of one length are proved together."""
+    passed: np.ndarray = np.zeros(len(tokens), bool)
+    flat = [(at, token) for at, each in enumerate(tokens) for token in each]
+    for length in {len(token) for _, token in flat}:
+        alike = [(at, token) for at, token in flat if len(token) == length]
+        if shape.proof is not None:
+            good = shape.proof([token for _, token in alike])
+            passed[[at for (at, _), one in zip(alike, good) if one]] = True
+    return passed
+
+
+def proved(tries: Sequence[Tried], count: int) -> Iterator[tuple[str, np.ndarray]]:
+    """The kinds that are there with their values; a shape goes when too few of its candidates pass its proof.
+
+    Candidates that pass the proof of another shape are that one's, and speak neither for nor against.
+    """
+    times_C: np.ndarray = np.zeros(count, int)
+    for one in tries:
+        if one.shape.proof is not None:
+            times_C[one.some[one.passed_S]] += 1
+    for one in tries:
+        if one.shape.proof is None:
+            yield one.shape.name, one.hit_C
+            continue
+        other_S = ~one.passed_S & (times_C[one.some] > 0)
+        judged = len(one.some) - int(other_S.sum())
+        passes = int(one.passed_S.sum())
+        if passes >= one.shape.alone and passes >= one.shape.least_pass * judged:
+            hit_C = one.hit_C.copy()
+            hit_C[one.some[other_S]] = False
+            yield one.shape.name, hit_C

@@ -14,6 +14,8 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from forgeline.errors import BadInput
+
 Verb = Literal["fit", "select", "split", "score", "predict"]
 """`select` is a fit of features that saw the target; `fit` any other, models included."""
 
@@ -76,6 +78,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[str]
     severity: Literal["block", "warn", "note"]
     numbers: dict[str, float]
+
+
+def of_table(ledger: Ledger, rows: int, where: str) -> Ledger:
+    """The ledger, once it holds steps and is of a table of so many rows. Errors: BadInput."""
+    remedy = "Write it anew from the rows of the data, in the same order: fl.ledger(pipeline, X, y)."
+    if not ledger.entries:
+        raise BadInput("the ledger holds no step", where=where, remedy=remedy)
+    if ledger.rows != rows:
+        says = f"the ledger was written for {ledger.rows:,} rows, and the data has {rows:,}"
+        raise BadInput(says, where=where, remedy=remedy)
+    return ledger
 
 
 # ---------------------------------------------------------------- sets of rows

@@ -84,7 +84,7 @@ class Probe:
         """
         self.seed = seed or Seed(0).child("probe")
         self.task, self.outputs, self.unit_N = task, outputs, unit_N
-        self.given, self.y_N = frame, y_N
+        self.given, self.y_N = frame, within_reach(y_N) if task == "regression" else y_N
         self.names = list(frame.columns)[:most_columns]
         self.limits = (most_rows, most_sample, most_cells, folds)
         self.kept: dict[Any, Any] = {}
@@ -327,6 +327,12 @@ class Probe:
     def floor(self) -> float:
         """The score of the constant predictor: 0.5 for classes, 0 for values."""
         return 0.0 if self.task == "regression" else 0.5
+
+
+def within_reach(y_N: np.ndarray, *, most: float = 1e100) -> np.ndarray:
+    """The values; over a power of two where their squares would be infinite. Losses and scores do not depend on it."""
+    largest = float(np.abs(y_N).max(initial=0.0))
+    return y_N if largest <= most else np.ldexp(y_N, int(np.log2(most) - np.log2(largest)))
 
 
 def sample(rows: int, most: int, seed: Seed) -> np.ndarray:

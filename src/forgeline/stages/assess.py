@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 
 from forgeline import mending, models, partition, records, remediation, review, spec
-from forgeline.engine import groups, profile, schema, stats, structure, tables
+from forgeline.board import private
+from forgeline.engine import groups, identities, profile, schema, stats, structure, tables
 from forgeline.engine import split as sealing
 from forgeline.engine.cells import Cells
-from forgeline.engine.ledger import Ledger
+from forgeline.engine.ledger import Ledger, of_table
 from forgeline.engine.probe import Probe, sample
 from forgeline.engine.seeds import Seed
 from forgeline.errors import BadInput
@@ -48,7 +49,6 @@ MOST_ROWS = 1_000_000
 MOST_COLUMNS = 200
 """Columns shown in the profile; all of them are in the snapshot's record."""
 MOST_HISTOGRAMS = 12
-PERSONAL = "privacy."
 DULL = ("quality.constant", "quality.identifier")
 """Findings whose columns are not drawn."""
 NEEDS = {
@@ -74,15 +74,17 @@ def assess(
     decisions = review.read(work.base / ask.review, ask.review) if ask.review else []
     looked = look(ask, split, facts, work)
     view, target, parted = looked.view, looked.target, looked.parted
+    review.possible(decisions, parted.side_N, ask.review)
+    review.check_labels(decisions, target, facts.classes, ask.review)
     names, not_applicable, found = run_checks(ask, view, target, work)
     found = sorted([*snapshot.findings, *found], key=rank)
-    review.settled(decisions, found, parted.learns_N, ask.review)
+    review.settled(decisions, found, ask.review)
     found += [*unused(ask, found), *review.unused(decisions, found, ask.review)]
     queue = None if target is None else remediation.queue(view, found, lambda rows: rows_of(rows, looked.ids_N, work))
     found = with_gains(found, queue)
     signed = accepted(ask, found, decisions)
     told = groups_of(view, target)
-    personal = {name for one in found if one.code.startswith(PERSONAL) for name in one.columns}
+    personal = private.columns(found)
     return records.Assessment(
         facts=records.AssessmentFacts(
             split=work.put(npy(parted.side_N), "split.npy"),
@@ -187,7 +189,7 @@ def look(ask: spec.Assess, split: spec.Split, facts: records.SnapshotFacts, work
         time=parted.time,
         structure=found,
         schema=frozen(ask.schema, schema.Schema, work) if ask.schema else None,
-        ledger=frozen(ask.ledger, Ledger, work) if ask.ledger else None,
+        ledger=of_table(frozen(ask.ledger, Ledger, work), table.rows, ask.ledger) if ask.ledger else None,
         base=work.source_folder,
         test=work.frame(facts.test_digest).select(names) if facts.test_digest else None,
         probabilities=outputs[ids_N][learns.to_numpy()] if outputs is not None else None,
@@ -243,7 +245,26 @@ def given_outputs(file: str, facts: records.SnapshotFacts, rows: int, work: Work
             odd = (~finite).arg_max()
             where = f"{file}, row {odd} (counted from 0)"
             raise BadInput(f"{name} holds no number", where=where, remedy="Mend the cell.")
-    return np.asarray(wide.to_numpy())
+    outputs = np.asarray(wide.to_numpy())
+    return probabilities(outputs, columns, file) if facts.classes else outputs
+
+
+def probabilities(outputs_NK: np.ndarray, columns: list[str], file: str, *, most_off: float = 0.01) -> np.ndarray:
+    """The outputs, once every row is of probabilities that sum to 1, give or take `most_off`. Errors: BadInput."""
+    rounding = 1e-6  # what float32 may add
+    outside_NK = (outputs_NK < -rounding) | (outputs_NK > 1 + rounding)
+    sum_N = outputs_NK.sum(axis=1)
+    odd_N = outside_NK.any(axis=1) | (np.abs(sum_N - 1) > most_off + rounding)
+    if odd_N.any():
+        row = int(odd_N.argmax())
+        place = int(outside_NK[row].argmax())
+        what = f"the probabilities sum to {sum_N[row]:.6g}, not to 1"
+        if outside_NK[row].any():
+            what = f"{columns[place]} is {outputs_NK[row, place]:.6g}, which is no probability"
+        where = f"{file}, row {row} (counted from 0)"
+        remedy = "Give probabilities from 0 to 1, one column a class, that sum to 1 in each row."
+        raise BadInput(what, where=where, remedy=remedy)
+    return np.asarray(np.clip(outputs_NK, 0.0, 1.0))
 
 
 def keep_rows(
@@ -377,7 +398,8 @@ def score(queue: Queue | None) -> dict[str, Number]:
     if queue is None:
         return {"quality.score": Number(value=None, why="no target was named, so nothing can be gained or lost")}
     if queue.skill.low <= 0:
-        why = "no model of these columns beats the constant predictor, so there is no skill to lose"
+        why = "no quick model of these columns does measurably better than the constant predictor"
+        why += ", so there is no skill to lose"
         return {"quality.score": Number(value=None, why=why)}
     whole, rows = queue.whole, queue.rows
     value, low, high = (
@@ -488,7 +510,7 @@ def columns_table(view: View, personal: Collection[str]) -> Table:
     for name in view.all.columns[:MOST_COLUMNS]:
         column = view.columns[name]
         missing = view.cells.missing(name) / view.all.height
-        shown = profile.Summary() if name in personal else profile.summary(view.train[name])
+        shown = profile.Summary() if name in personal else masked(profile.summary(view.train[name]), name)
         rows.append([name, column.kind, missing, column.distinct, *shown])
     hidden = view.all.width - len(rows)
     more = f" {hidden:,} more columns are not shown." if hidden else ""
@@ -498,6 +520,15 @@ def columns_table(view: View, personal: Collection[str]) -> Table:
         rows=rows,
         note=f"Missing and distinct: every row. The rest: training rows, finite values.{more}",
     )
+
+
+def masked(figures: profile.Summary, name: str) -> list[Cell]:
+    """The figures of one column; of a value that is personal what it is."""
+    ends: list[Cell] = [identities.personal(value, name) or value for value in figures[:3]]
+    if figures.commonest is None:
+        return [*ends, None]
+    level, _, share = figures.commonest.rpartition(" (")
+    return [*ends, f"{identities.personal(level, name) or level} ({share}"]
 
 
 def rates_table(told: Summary) -> Table:
@@ -531,7 +562,23 @@ def histogram(
 ) -> Histogram:
     """Bars of a column: of equal bins for numbers, of levels for categories and classes."""
     if values.dtype.is_numeric() and not of_classes:
-        edges, counts = profile.bars(values)
+        edges, counts = profile.bars(not_personal(values))
         return Histogram(title=title, counts=counts, edges=edges)
     levels, counts = profile.levels(values, order)
-    return Histogram(title=title, counts=counts, levels=levels)
+    bars: dict[str, float] = {}
+    for level, kind, count in zip(levels, identities.kinds(levels, values.name), counts, strict=True):
+        shown = f"({kind})" if kind else level
+        bars[shown] = bars.get(shown, 0.0) + count
+    return Histogram(title=title, counts=[*bars.values()], levels=[*bars])
+
+
+def not_personal(numbers: pl.Series, *, most_large: int = 500) -> pl.Series:
+    """Numbers whose least and most may be shown; none where they are too many to tell which are personal."""
+    finite = profile.finite(numbers)
+    if not any(identities.personal(end, numbers.name) for end in (finite.min(), finite.max())):
+        return numbers
+    large = finite.filter(finite >= identities.LEAST_NUMBER).unique()
+    if len(large) > most_large:
+        return numbers.clear()
+    kinds = identities.kinds([identities.whole(one) for one in large], numbers.name, text=False)
+    return finite.filter(~finite.is_in(large.filter(list(map(bool, kinds))).implode()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forgeline import catalog, kinds, mending, models, partition, records, spec
+from forgeline import catalog, kinds, mending, models, partition, records, review, spec
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode, ensemble, information, split
 from forgeline.engine.seeds import Seed
@@ -97,8 +97,12 @@ def leave_out(sheet: Sheet, ask: spec.Refine, snapshot: records.Snapshot, assess
 
 
 def apply_fixes(sheet: Sheet, ask: spec.Refine, assessment: records.Assessment, work: Workspace) -> None:
-    """Apply the fixes that [refine] apply and the review allow; a blocking finding's only when it is named."""
+    """Apply the fixes that [refine] apply and the review allow; a blocking finding's only when it is named.
+
+    Rows that the review decides on by themselves are left to what it says of them.
+    """
     named = {ask.apply} if isinstance(ask.apply, str) else set(ask.apply)
+    by_row = mending.rows_of(work.get(ref)) if (ref := assessment.facts.review) else review.by_row([])
     decided = {(each.code, *each.columns): each.decision for each in assessment.facts.decided}
     for finding in assessment.findings:
         fix, word = finding.fix, decided.get((finding.code, *finding.columns))
@@ -112,17 +116,19 @@ def apply_fixes(sheet: Sheet, ask: spec.Refine, assessment: records.Assessment, 
                 remedy="Leave the code out.",
             )
         if by_name or ("safe" in named and fix.safe and finding.severity != "block"):
-            apply_fix(sheet, finding, work)
-    if assessment.facts.review:
-        apply_rows(sheet, mending.rows_of(work.get(assessment.facts.review)), assessment.facts.review.name)
+            apply_fix(sheet, finding, review.of_finding(by_row, finding), work)
+    if ref:
+        apply_rows(sheet, by_row, ref.name)
     found = {finding.code for finding in assessment.findings}
     for code in sorted(named - found - {"safe", "none"}):
         says = f"[refine] apply names {code}, which was not found here. {choices(code, found)}".strip()
         sheet.findings.append(Finding(code="spec.apply_unused", severity="warn", says=says))
 
 
-def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
-    """One fix, in place, noted as a step."""
+def apply_fix(sheet: Sheet, finding: Finding, alone: np.ndarray, work: Workspace) -> None:
+    """One fix, in place, noted as a step; rows and cells of the rows `alone` are not touched."""
+    import polars as pl
+
     fix = finding.fix
     assert fix is not None
     here = [name for name in fix.columns if name in sheet.frame.columns]
@@ -137,9 +143,11 @@ def apply_fix(sheet: Sheet, finding: Finding, work: Workspace) -> None:
         for name in here:
             sheet.spellings[name] = sheet.spellings.get(name, {}) | fix.values
     elif fix.do in ("drop_rows", "relabel") and finding.rows and finding.rows.ref:
-        mend_rows(sheet, fix.do, mending.rows_of(work.get(finding.rows.ref)))
-    sheet.frame = mending.mended(sheet.frame, fix)
-    sheet.did(fix.do, here, f"{finding.code}: {fix.says or finding.says}")
+        named = mending.rows_of(work.get(finding.rows.ref))
+        mend_rows(sheet, fix.do, named.filter(~pl.col("row").is_in(alone)))
+    sheet.frame = mending.mended_but(sheet.frame, fix, np.isin(sheet.ids, alone))
+    but = f"; {len(alone)} rows as the review says" if len(alone) else ""
+    sheet.did(fix.do, here, f"{finding.code}: {fix.says or finding.says}{but}")
 
 
 def mend_rows(sheet: Sheet, do: str, named: pl.DataFrame) -> None:
@@ -161,7 +169,8 @@ def apply_rows(sheet: Sheet, decided: pl.DataFrame, name: str) -> None:
 
     import polars as pl
 
-    for (do, columns), some_rows in decided.group_by("do", "columns", maintain_order=True):
+    changed = decided.filter(pl.col("do") != "keep")
+    for (do, columns), some_rows in changed.group_by("do", "columns", maintain_order=True):
         here = [each for each in json.loads(str(columns)) if each in sheet.frame.columns and each != sheet.target]
         if do == "missing":
             gone = pl.Series(np.isin(sheet.ids, some_rows["row"].to_numpy()))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from forgeline import records, spec
-from forgeline.engine import machine, snapshots, tables, targets
+from forgeline.engine import identities, machine, snapshots, tables, targets
 from forgeline.engine.columns import STORAGE, Fact, Kind
 from forgeline.engine.rows import Held, RowSource, spilled
 from forgeline.errors import BadInput
@@ -374,10 +374,13 @@ def mixed_says(fact: Fact) -> str:
     """Where a column of numbers holds something else."""
     assert fact.mixed
     cells, row, example = fact.mixed
-    return (
-        f"{fact.name} would be numbers but for {count(cells, 'cell')}: "
-        f"the first is {example!r} in row {row} (counted from 0)"
-    )
+    return f"{fact.name} would be numbers but for {count(cells, 'cell')}: the first is {first(fact.name, row, example)}"
+
+
+def first(name: str, row: int, example: str) -> str:
+    """An odd cell and where it is; of personal data no value is shown."""
+    what = identities.personal(example, name)
+    return f"{what + ',' if what else repr(example)} in row {row} (counted from 0)"
 
 
 def infinite_says(fact: Fact, ask: spec.Snapshot) -> str:
@@ -400,7 +403,7 @@ def unparsable_says(fact: Fact) -> str:
     cells, row, example = fact.unparsable
     return (
         f"{fact.name} is read as {fact.kind}, as asked; {count(cells, 'cell')} that cannot be became missing: "
-        f"the first is {example!r} in row {row} (counted from 0)"
+        f"the first is {first(fact.name, row, example)}"
     )
 
 

@@ -59,3 +59,15 @@ def test_what_another_column_explains_or_chance_is_honest():
 
 def test_gaps_of_one_class_are_another_leak():
     assert found(pl.Series(AMOUNT).set(pl.Series(np.where(Y == 1, 0.6, 0.05) > LUCK), None)) == []
+
+
+def test_several_that_are_filled_in_together_do_not_hide_one_another():
+    columns = {f"x{at}": X[:, at] for at in range(3)}
+    later = {
+        "amount": pl.Series(AMOUNT).set(pl.Series(~LATER), None),
+        "day": pl.Series(DAY).set(pl.Series(~LATER), None),
+        "by": np.where(LATER, "call", "none"),
+    }
+    frame = pl.DataFrame({**columns, **later, "y": pl.Series(Y).cast(pl.String)})
+    findings = list(after_outcome.check(*view(frame, target="y")))
+    assert sorted((one.severity, *one.columns) for one in findings) == [("block", name) for name in sorted(later)]

@@ -48,3 +48,10 @@ def test_numbers_of_which_many_repeat_or_fractions_are_no_keys():
 def test_a_counter_that_goes_with_other_columns_is_warned_of():
     (finding,) = found(np.argsort(np.argsort(X[:, 0])) + 1, "row id")
     assert finding.severity == "warn"
+
+
+def test_what_people_write_is_no_key():
+    words = np.array(["the", "food", "room", "staff", "was", "cold", "late", "clean"])
+    first = np.where(Y == 1, "great, all of it:", "bad, most of it:")
+    said = [f"{start} {' '.join(words[DRAW.integers(0, 8, 9)])}" for start in first]
+    assert found(said, "review") == []

@@ -50,3 +50,11 @@ def test_gaps_at_random_or_by_another_column_are_honest():
 
 def test_known_cells_in_one_class_only_are_another_leak():
     assert found(np.where(Y == 1, 0.4, 1.0) > LUCK) == []
+
+
+def test_columns_that_are_missing_together_do_not_hide_one_another():
+    gone = pl.Series(np.where(Y == 1, 0.6, 0.05) > LUCK)
+    pair = {f"gappy{at}": pl.Series(DRAW.normal(size=ROWS)).set(gone, None) for at in range(2)}
+    frame = pl.DataFrame({**{f"x{at}": X[:, at] for at in range(3)}, **pair, "y": pl.Series(Y).cast(pl.String)})
+    findings = list(missingness.check(*view(frame, target="y")))
+    assert [(one.severity, *one.columns) for one in findings] == [("block", "gappy0"), ("block", "gappy1")]

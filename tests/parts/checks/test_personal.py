@@ -182,3 +182,80 @@ def test_check_digits_by_published_examples():
     proofs = {shape.name: shape.proof for shape in identities.SHAPES}
     assert proofs["Danish national numbers"](["0707614285"])[0]
     assert proofs["Australian tax numbers"](["123456782"])[0]
+
+
+SECRETS = {
+    "e-mail addresses": "bob@x.org",
+    "phone numbers": "+49 151 23456789",
+    "card numbers": "4111 1111 1111 1111",
+    "IBANs": "GB82 WEST 1234 5698 7654 32",
+    "US social security numbers": "212-45-6789",
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_a_few_cells_are_a_note_with_their_rows(kind):
+    text = [f"level {at % 5}" for at in range(2000)]
+    text[7] = text[99] = SECRETS[kind]
+    table, target = view(pl.DataFrame({"note": text, "few": ["a", SECRETS[kind], *["a"] * 1998]}))
+    one, other = personal.check(table, target)
+    assert (one.severity, one.columns, one.rows.count, one.fix) == ("note", ["note"], 2, None)
+    assert kind in one.says
+    assert "in 2 cells of 2,000" in one.says
+    assert table.keep_rows.kept[0][0].tolist() == [7, 99]
+    assert "in 1 cell of 2,000" in other.says
+    assert SECRETS[kind] not in f"{one}{other}"
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_a_card_among_numbers_is_a_note(kind):
+    values = [kind(at) for at in range(ROWS)]
+    values[5] = kind(4111111111111111)
+    table, target = view(pl.DataFrame({"amount": values}))
+    (one,) = personal.check(table, target)
+    assert (one.severity, one.rows.count) == ("note", 1)
+    assert "card numbers" in one.says
+    assert table.keep_rows.kept[-1][0].tolist() == [5]
+
+
+def test_large_numbers_that_are_none():
+    assert not found(
+        amount=[at * 1_234_567 for at in range(ROWS)],
+        share=[at / 7 * 1e9 for at in range(ROWS)],
+        infinite=[float("inf"), float("nan"), *[1.0] * (ROWS - 2)],
+        empty=pl.Series([None] * ROWS, dtype=pl.Float64),
+    )
+
+
+SHOWN = [
+    "Leeds",
+    "it's",
+    "2024-05-03",
+    "12.50",
+    "order 48213",
+    "1.2.3",
+    "",
+    "@you",
+    "A/5 21171",
+    -999,
+    3.5,
+    10**7,
+    True,
+]
+
+
+@pytest.mark.parametrize("cell", SHOWN)
+def test_ordinary_cells_are_quoted(cell):
+    assert identities.shown(cell) == repr(cell)
+
+
+def test_a_personal_cell_is_never_quoted():
+    for kind, secret in SECRETS.items():
+        said = identities.shown(f"call {secret}, please")
+        assert identities.shown(secret) == said
+        assert said.split(" ", 1)[1] + ("es" if kind.endswith("sses") else "s") == kind
+    assert identities.shown(4111111111111111.0) == "a card number"
+    assert identities.shown("86095742719") == "what may be a German tax number"
+    assert identities.shown(86095742719) == "86095742719"
+    assert identities.shown(5551234567, "phone") == "a phone number"
+    assert identities.shown("192.168.1.1") == "an IP address"

@@ -41,6 +41,14 @@ def test_it_blocks_where_it_is_nearly_certain():
     assert finding.severity == "block"
 
 
+def test_several_proxies_do_not_hide_one_another():
+    frame, y, draw = table("two")
+    noisy = {f"after{at}": y + 0.15 * draw.normal(size=ROWS) for at in range(3)}
+    assert sorted((one.severity, *one.columns) for one in found(frame.with_columns(**noisy))) == [
+        ("block", f"after{at}") for at in range(3)
+    ]
+
+
 def test_a_strong_feature_that_goes_with_others_is_honest():
     frame, y, draw = table("two")
     assert found(frame.with_columns(strong=frame["x0"] * 0.8 + 1.5 * pl.Series(y + draw.normal(size=ROWS)))) == []

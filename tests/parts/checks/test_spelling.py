@@ -106,3 +106,10 @@ def test_prose_and_identifiers_are_not_looked_at():
 
 def test_it_keeps_the_contract():
     testing.check_check(spelling)
+
+
+def test_personal_levels_are_not_joined():
+    levels = ["bob.miller@x.org"] * 300 + ["bob.miler@x.org"] * 3 + ["Bob.Miller@x.org"] * 4
+    (found,) = spelling.check(*view(pl.DataFrame({"a": levels + ["Leeds"] * 200 + ["leeds"] * 3})))
+    assert found.fix.values == {"leeds": "Leeds"}
+    assert "@" not in f"{found}"

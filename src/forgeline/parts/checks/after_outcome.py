@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from forgeline.engine import giveaway
-from forgeline.engine.giveaway import Gain
+from forgeline.engine.giveaway import Gain, Implied
 from forgeline.engine.probe import MOST_LEVELS, Probe
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
@@ -40,29 +40,30 @@ def check(
     probe = table.probe
     if probe is None:
         return
-    aside = giveaway.set_aside(table.found, codes=("leak.target_copy",))
+    copies = giveaway.set_aside(table.found, codes=("leak.target_copy",))
     class_CS, labels = giveaway.classes_of(probe)
     if probe.task != "regression":
         labels = [str(label) for label in table.classes]
-    for name in probe.names:
-        if name in aside or name in table.protected:
-            continue
+    seen: dict[str, tuple[str, np.ndarray, Implied]] = {}
+    for name in (name for name in probe.names if name not in copies and name not in table.protected):
         for usual, away_S in departures(probe, name, least_default):
             if not least_rows <= away_S.sum() <= len(away_S) - least_rows:
                 continue
             away, back = (giveaway.implied(on_S, class_CS) for on_S in (away_S, ~away_S))
-            if not away.only(back, least_ratio=least_ratio, least_share=least_share, most_elsewhere=most_elsewhere):
-                continue
-            state = giveaway.state(probe, name, away_S, aside, least=least_alone)
-            if state and (state.added.low > 0 or state.alone.value >= block_alone):
-                inflation = giveaway.inflation(probe, name, aside)
-                effect = min(state.alone.value - block_alone, inflation.value - block_inflation)
-                sure = effect >= 0 and away.ratio >= block_ratio
-                numbers = {"ratio": away.ratio, "share": away.share, "alone": state.alone.value}
-                where = f"where {name} is not {usual}, {table.target_name} is {labels[away.at]}"
-                says = f"{where} in {away.share:.1%} of the rows"
-                yield finding(table, name, says, inflation, numbers, sure=sure)
+            if away.only(back, least_ratio=least_ratio, least_share=least_share, most_elsewhere=most_elsewhere):
+                seen[name] = usual, away_S, away
                 break
+    for name, (usual, away_S, away) in seen.items():
+        aside = copies | (seen.keys() - {name})  # several that are filled in together hide one another
+        state = giveaway.state(probe, name, away_S, aside, least=least_alone)
+        if state and (state.added.low > 0 or state.alone.value >= block_alone):
+            inflation = giveaway.inflation(probe, name, aside)
+            effect = min(state.alone.value - block_alone, inflation.value - block_inflation)
+            sure = (effect >= 0 or state.alone.value >= giveaway.PLAIN) and away.ratio >= block_ratio
+            numbers = {"ratio": away.ratio, "share": away.share, "alone": state.alone.value}
+            where = f"where {name} is not {usual}, {table.target_name} is {labels[away.at]}"
+            says = f"{where} in {away.share:.1%} of the rows"
+            yield finding(table, name, says, inflation, numbers, sure=sure)
 
 
 def departures(probe: Probe, name: str, least_default: float) -> Iterator[tuple[str, np.ndarray]]:

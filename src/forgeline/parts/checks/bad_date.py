@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
+from forgeline.engine.identities import shown
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -71,7 +72,9 @@ def check(
             continue
         wrong_N, far = dates.impossible_N, far_off(dates.moment_N, fence, least_days * DAY)
         if len(wrong_N):
-            yield finding(table, [name], wrong_N, f"{name} has days that do not exist, such as {dates.example!r}", [])
+            yield finding(
+                table, [name], wrong_N, f"{name} has days that do not exist, such as {shown(dates.example, name)}", []
+            )
         if 0 < len(far) <= most_share * table.cells.rows:
             first = np.datetime64(int(dates.moment_N[far[0]]), "us")
             says = f"{name} has dates far from all others, such as {str(first)[:10]}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from forgeline.engine.identities import personal
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -14,10 +15,11 @@ def check(table: View, target: pl.Series | None) -> Iterator[Finding]:
     """`quality.constant`. A value beside gaps is no constant: the gaps may say something."""
     for name in table.all.columns:
         if constant(table, name):
+            value = table.all[name][0]
             yield Finding(
                 code="quality.constant",
                 severity="note",
-                says=f"{name} is {table.all[name][0]} in every row",
+                says=f"{name} is {personal(value, name) or value} in every row",
                 columns=[name],
                 fix=Fix(do="drop", columns=[name], says="it never varies"),
             )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from forgeline.engine import protected
+from forgeline.engine import identities, protected
 from forgeline.engine.cells import Levels
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
@@ -84,7 +84,7 @@ def check(
 
 def finding(table: View, name: str, rows: np.ndarray, markers: list[str], why: str) -> Finding:
     """A warning with the rows and the markers to be made missing."""
-    shown = ", ".join(repr(marker) for marker in markers[:5])
+    shown = ", ".join(identities.shown(marker) for marker in markers[:5])
     return Finding(
         code="quality.hidden_missing",
         severity="warn",
@@ -180,6 +180,7 @@ def numbers(table: View, name: str, least: float) -> Iterator[Finding]:
     starts_L = np.flatnonzero(np.diff(ordered_N, prepend=-np.inf) > 0)
     value_L, count_L = ordered_N[starts_L], np.diff(starts_L, append=len(ordered_N))
     found = sentinels(value_L, count_L, least)
+    found = {mark: why for mark, why in found.items() if not identities.personal(mark)}
     if not found:
         return
     rows = np.flatnonzero(np.isin(table.cells.numbers(name), list(found)))

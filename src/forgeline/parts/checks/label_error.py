@@ -25,16 +25,17 @@ def check(
     least_rows: int = 100,
     least_chance: float = 0.35,
     least_value_chance: float = 0.5,
-    least_explained: float = 0.1,
+    least_explained: float = 0.2,
+    least_explained_given: float = 0.1,
     block_share: float = 0.4,
 ) -> Iterator[Finding]:
     """`label.error`, on training rows: rows whose label is wrong with a chance of at least `least_chance`.
 
     Judged by the quick model without columns that leak (what was made from a wrong label agrees with it); a proxy that
     is only suspected stays, for without an honest strong column hard rows would look wrong. Or by the user's own
-    outputs, of which noise may differ by class. Nothing is said by a model that explains less than `least_explained`
-    of the labels' entropy, and what ignorance explains is not reported: see `engine.labels`. Blocks where surely more
-    than `block_share` of the labels are wrong.
+    outputs, of which noise may differ by class. Nothing is said by a quick model that explains less than
+    `least_explained` of the labels' entropy, or a given one less than `least_explained_given`; and what ignorance
+    explains is not reported: see `engine.labels`. Blocks where surely more than `block_share` of the labels are wrong.
     """
     if table.probe is None or target is None or len(table.probe.y_N) < least_rows:
         return
@@ -42,11 +43,11 @@ def check(
     y_S = table.probe.y_N[rows_S]
     if table.task == "regression":
         found = labels.value_scores(y_S - p_SK[:, 0], p_SK[:, 0], least_chance=least_value_chance)
-    elif labels.explained(p_SK, y_S) < least_explained:
-        return
     else:
-        noise: labels.Noise = "shared" if table.probabilities is None else "by_class"
-        found = labels.class_scores(p_SK, y_S, noise=noise, least_chance=least_chance)
+        own = table.probabilities is None
+        if labels.explained(p_SK, y_S) < (least_explained if own else least_explained_given):
+            return
+        found = labels.class_scores(p_SK, y_S, noise="shared" if own else "by_class", least_chance=least_chance)
     if found.flagged_N.any():
         yield finding(table, found, rows_S, block=found.low >= block_share)
 
@@ -91,7 +92,8 @@ def finding(table: View, found: LabelScores, rows_S: np.ndarray, *, block: bool)
         code="label.error",
         severity="block" if block else "warn",
         says=f"about {found.error_share:.1%} [{found.low:.1%}, {found.high:.1%}] of the values of {table.target_name} "
-        f"look wrong; {len(flagged)} of {judged} rows are worth a look, {wrong.mean():.0%} of them likely wrong",
+        f"look wrong to {'the model given' if table.probabilities is not None else 'a quick model'}; "
+        f"{len(flagged):,} of {judged:,} rows are worth a look",
         columns=[table.target_name],
         rows=rows,
         numbers={

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from forgeline.engine import giveaway
+from forgeline.engine import giveaway, prose
 from forgeline.engine.giveaway import Gain
 from forgeline.engine.probe import Cross, Probe
 from forgeline.kinds import View
@@ -61,12 +61,12 @@ def priced(probe: Probe, name: str, aside: set[str], told: Cross) -> Gain:
 
 
 def unique(probe: Probe, name: str, least: float) -> bool:
-    """Whether a column holds texts or whole numbers that (almost) never repeat."""
+    """Whether a column holds texts or whole numbers that (almost) never repeat; what people write is no key."""
     cells = probe.cells
     present = cells.rows - cells.missing(name)
     if 2 * present < cells.rows or not (cells.is_text(name) or cells.dtypes[name].is_integer()):
         return False
-    return cells.distinct(name) >= least * present
+    return cells.distinct(name) >= least * present and not prose.is_free(cells.levels(name))
 
 
 def key(probe: Probe, name: str) -> bool:

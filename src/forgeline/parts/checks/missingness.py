@@ -35,40 +35,50 @@ def check(
 
     Honest gaps go with other columns, be it their values or their gaps, also among rows of one class. least_alone,
     least_added: what the gaps tell, alone and beyond all other columns, in AUC or R²; from clear_alone on no addition
-    is asked for, and without a clear one it is a note up to block_alone. Where known cells occur in one class only
+    is asked for, and without a clear one it is a note up to block_alone; it blocks where the gaps tell and add much, or
+    alone so much that nothing honest does. Where known cells occur in one class only
     (least_ratio, least_share, most_elsewhere, as in that check), the code is `leak.after_outcome`.
     """
     probe = table.probe
     if probe is None:
         return
-    aside = giveaway.set_aside(table.found, codes=("leak.target_copy",))
+    copies = giveaway.set_aside(table.found, codes=("leak.target_copy",))
     class_CS, _ = giveaway.classes_of(probe)
-    for name in (name for name in probe.names if name not in table.protected):
+    gaps: dict[str, np.ndarray] = {}
+    for name in (name for name in probe.names if name not in copies and name not in table.protected):
         gap_S = np.isnan(probe.feature(name)[probe.rows_S])
-        if name in aside or not least_cells <= gap_S.sum() <= len(gap_S) - least_cells:
+        if not least_cells <= gap_S.sum() <= len(gap_S) - least_cells:
             continue
         known, gap = (giveaway.implied(on_S, class_CS) for on_S in (~gap_S, gap_S))
-        if known.only(gap, least_ratio=least_ratio, least_share=least_share, most_elsewhere=most_elsewhere):
-            continue
+        if not known.only(gap, least_ratio=least_ratio, least_share=least_share, most_elsewhere=most_elsewhere):
+            gaps[name] = gap_S
+    for name, gap_S in gaps.items():
+        aside = copies | {other for other, other_S in gaps.items() if other != name and same(gap_S, other_S)}
         state = giveaway.state(probe, name, gap_S, aside, least=least_alone)
         if state is None:
             continue
         alone, added = state.alone.value, state.added.value
         if alone >= clear_alone or (state.added.low > 0 and added >= least_added):
-            sure = alone >= block_alone and added >= block_added
+            sure = alone >= giveaway.PLAIN or (alone >= block_alone and added >= block_added)
             heard = alone >= block_alone or state.added.low > 0
             severity: Severity = "block" if sure else "warn" if heard else "note"
             yield finding(table, name, state, giveaway.inflation(probe, name, aside), severity)
 
 
+def same(gap_S: np.ndarray, other_S: np.ndarray, *, least: float = 0.9) -> bool:
+    """Whether two columns are missing in (almost) the same rows: then they hide one another."""
+    return float(np.corrcoef(gap_S, other_S)[0, 1]) >= least
+
+
 def finding(table: View, name: str, state: State, inflation: Gain, severity: Severity) -> Finding:
     """What the gaps tell."""
     unit = "R²" if table.task == "regression" else "AUC"
+    only = "" if state.alone.value >= giveaway.PLAIN else " and of no other column"
     return Finding(
         code="leak.missingness",
         severity=severity,
-        says=f"whether {name} is missing tells of {table.target_name} ({state.alone.value:+.3f} {unit} alone) and of "
-        "no other column: it may be left out, or filled in, once the outcome is known",
+        says=f"whether {name} is missing tells of {table.target_name} ({state.alone.value:+.3f} {unit} alone){only}: "
+        "it may be left out, or filled in, once the outcome is known",
         columns=[name],
         numbers=inflation.numbers() | {"alone": state.alone.value, "added": state.added.value},
         fix=Fix(do="drop", columns=[name], says="or fill in its gaps from where the outcome is not known"),

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from forgeline.engine.columns import MIXED_SHARE
+from forgeline.engine.identities import shown
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -86,7 +87,7 @@ def text_among_numbers(table: View, name: str, number_L: np.ndarray) -> Iterator
         table,
         name,
         rows,
-        f"{name} would be numbers but for {len(rows):,} cells, such as {odd[0]!r}",
+        f"{name} would be numbers but for {len(rows):,} cells, such as {shown(odd[0], name)}",
         Fix(do="cast", columns=[name], to="number", says="read as numbers, the rest as missing"),
     )
 
@@ -120,7 +121,8 @@ def numbers_among_words(table: View, name: str, number_L: np.ndarray) -> Finding
     """The cells that are numbers, in a column of words."""
     rows = table.cells.where(name, number_L)
     example = table.cells.levels(name).values.filter(number_L)[0]
-    return finding(table, name, rows, f"{name} holds words but for {len(rows):,} numbers, such as {example!r}", None)
+    says = f"{name} holds words but for {len(rows):,} numbers, such as {shown(example, name)}"
+    return finding(table, name, rows, says, None)
 
 
 def written_numbers(
@@ -133,9 +135,8 @@ def written_numbers(
     if share < written_share or written_L.sum() < least_distinct or units(levels.values.filter(written_L)) > 3:
         return
     odd = table.cells.where(name, ~written_L)
-    yield finding(
-        table, name, odd, f"{name} holds numbers written as text, such as {levels.values.filter(written_L)[0]!r}", None
-    )
+    example = shown(levels.values.filter(written_L)[0], name)
+    yield finding(table, name, odd, f"{name} holds numbers written as text, such as {example}", None)
 
 
 def units(texts: pl.Series) -> int:

@@ -1,14 +1,13 @@
 """E-mail addresses, phone, card and national numbers and the like; no value of theirs is ever shown."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
 
 from forgeline.engine.cells import Levels
-from forgeline.engine.identities import SEPARATORS, SHAPES, SQUEEZED, WRITTEN, Shape, bare, embedded
+from forgeline.engine.identities import LEAST_NUMBER, found
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -19,13 +18,6 @@ PERSON_NAME = re.compile(
     r"|surname|forename|name)s?$"
 )
 PERSON = r"^[\p{Lu}][\p{L}'.-]+(?:[ ,]+[\p{L}(\"'.-]+){0,6}[)\"]?$"
-CANDIDATE = (
-    r"@|(?s:[0-9].*[0-9].*[0-9].*[0-9])"
-    r"|(?i:[0-9a-f]{1,4}:[0-9a-f]{1,4}:[0-9a-f]{1,4}:|[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}-)"
-)
-"""What may hold personal data at all: an @, four digits, or parts of an address."""
-LEAST_NUMBER = 1_000_000
-"""Whole numbers below have six digits or fewer, and no kind does."""
 
 
 def check(
@@ -37,126 +29,70 @@ def check(
     least_integers: int = 20,
     most_proved: int = 500,
 ) -> Iterator[Finding]:
-    """`privacy.identifier`: one finding a column, of all kinds together; names of people are a note.
+    """`privacy.identifier`: one finding a column, of all kinds together; names of people and a few cells are notes.
 
     least_values, least_share: distinct values, and share of the rows, that make a finding; of whole numbers half
     of the rows and `least_integers` values, of one kind. most_proved: candidates whose check digits are worked out.
     """
     for name in table.all.columns:
-        text = table.cells.is_text(name)
-        if not text and not table.cells.dtypes[name].is_integer():
-            continue
+        if table.cells.is_text(name):
+            yield from of_texts(table, name, least_values, least_share, most_proved)
+        elif table.cells.is_number(name):
+            yield from of_numbers(table, name, least_integers, most_proved)
+
+
+def of_texts(table: View, name: str, least_values: int, least_share: float, most_proved: int) -> Iterator[Finding]:
+    """What a column of texts holds."""
+    levels = table.cells.levels(name)
+    kinds = found(name, levels, True, most_proved)
+    hit_L = any_of(kinds, len(levels))
+    rows = int(levels.counts[hit_L].sum())
+    if hit_L.sum() >= least_values and rows >= least_share * levels.counts.sum():
+        yield finding(table, name, list(kinds), hit_L, rows, rows / int(levels.counts.sum()))
+    elif people(name, levels):
+        yield person(name, levels)
+    elif rows:
+        yield few(table, name, list(kinds), int(hit_L.sum()), table.cells.where(name, hit_L))
+
+
+def of_numbers(
+    table: View, name: str, least_integers: int, most_proved: int, *, least_part: float = 0.5
+) -> Iterator[Finding]:
+    """What a column of numbers holds; only whole ones, and large, can be anything."""
+    most = table.all[name].max()
+    if most is None or not most >= LEAST_NUMBER:  # type: ignore[operator]  # it is a number
+        return
+    if table.cells.dtypes[name].is_integer():
         levels = table.cells.levels(name)
-        least, least_part = (least_values, least_share) if text else (least_integers, 0.5)
-        if len(levels) < least or (not text and int(levels.values.max()) < LEAST_NUMBER):  # type: ignore[arg-type]
-            continue
-        kinds = found(name, levels, text, most_proved)
-        hit_L = np.logical_or.reduce(list(kinds.values())) if kinds else np.zeros(len(levels), bool)
-        rows = int(levels.counts[hit_L].sum())
-        share = rows / int(levels.counts.sum())
-        if hit_L.sum() >= least and share >= least_part:
-            yield finding(table, name, list(kinds), hit_L, rows, share)
-        elif text and people(name, levels):
-            yield person(name, levels)
+        kinds = found(name, levels, False, most_proved) if len(levels) >= least_integers else {}
+        hit_L = any_of(kinds, len(levels))
+        share = int(levels.counts[hit_L].sum()) / int(levels.counts.sum())
+        if hit_L.sum() >= least_integers and share >= least_part:
+            yield finding(table, name, list(kinds), hit_L, int(levels.counts[hit_L].sum()), share)
+            return
+    yield from few_numbers(table, name, most_proved)
 
 
-def found(name: str, levels: Levels, text: bool, most_proved: int) -> dict[str, np.ndarray]:
-    """Kind → which levels are of it, bool [L]; the commonest kind first, and of whole numbers no other."""
-    values = levels.values if text else levels.values.cast(pl.String)
-    some = candidates(values) if text else np.arange(len(values))
-    kinds: dict[str, np.ndarray] = {}
-    if not len(some):
-        return kinds
-    values = values.gather(some) if len(some) < len(values) else values
-    shapes = [one for one in SHAPES if (text or one.integers) and (not one.named or re.search(one.named, name))]
-    for kind, hit_C in proved(tried(shapes, values, text, most_proved), len(values)):
-        hit_L = kinds.setdefault(kind, np.zeros(len(levels), bool))
-        hit_L[some[hit_C]] = True
-    ranked = sorted(kinds, key=lambda kind: -levels.counts[kinds[kind]].sum())
-    return {kind: kinds[kind] for kind in (ranked if text else ranked[:1])}
+def any_of(kinds: dict[str, np.ndarray], count: int) -> np.ndarray:
+    """Which levels are of any kind, bool [L]."""
+    return np.logical_or.reduce(list(kinds.values())) if kinds else np.zeros(count, bool)
 
 
-def candidates(values: pl.Series) -> np.ndarray:
-    """Which texts look like anything personal at all, int [C]: cheap for the many that do not."""
-    some = np.flatnonzero(values.str.contains(CANDIDATE).to_numpy())
-    if not len(some):
-        return some
-    values = values.gather(some)
-    told = values.str.contains(WRITTEN) | values.str.replace_all(SEPARATORS, "").str.contains(SQUEEZED)
-    return np.asarray(some[told.to_numpy()])
-
-
-@dataclass(frozen=True)
-class Tried:
-    """Which values look like one shape, and which of some of them pass its proof."""
-
-    shape: Shape
-    hit_C: np.ndarray
-    some: np.ndarray
-    """Those that were proved, int [S]."""
-    passed_S: np.ndarray
-
-
-def tried(shapes: Sequence[Shape], values: pl.Series, text: bool, most_proved: int) -> list[Tried]:
-    """Candidates of each shape; C of them are given."""
-    plain = values.str.replace_all(SEPARATORS, "") if text else values
-    results = []
-    for shape in shapes:
-        cells = plain if shape.squeezed else values
-        hit_C = cells.str.contains(shape.pattern).to_numpy() if shape.pattern else np.zeros(len(values), bool)
-        whole_C = hit_C
-        if text and shape.within:
-            hit_C = hit_C | values.str.contains(embedded(shape.within)).to_numpy()
-        some = np.flatnonzero(hit_C)
-        if not len(some):
-            continue
-        some = some[np.linspace(0, len(some) - 1, min(len(some), most_proved)).astype(int)]
-        passed_S: np.ndarray = np.ones(len(some), bool)
-        if shape.proof is not None:
-            passed_S[whole_C[some]] = valid(shape, [[one] for one in cells.gather(some[whole_C[some]])])
-            passed_S[~whole_C[some]] = valid(shape, tokens(shape, values.gather(some[~whole_C[some]])))
-        results.append(Tried(shape, hit_C, some, passed_S))
-    return results
-
-
-def tokens(shape: Shape, values: pl.Series) -> list[list[str]]:
-    """The numbers in each text."""
-    found = values.str.extract_all(embedded(shape.within)).to_list()
-    return [[bare(one) for one in each] for each in found]
-
-
-def valid(shape: Shape, tokens: list[list[str]]) -> np.ndarray:
-    """Whether one of each value's numbers passes, bool [values]; numbers of one length are proved together."""
-    passed: np.ndarray = np.zeros(len(tokens), bool)
-    flat = [(at, token) for at, each in enumerate(tokens) for token in each]
-    for length in {len(token) for _, token in flat}:
-        alike = [(at, token) for at, token in flat if len(token) == length]
-        if shape.proof is not None:
-            good = shape.proof([token for _, token in alike])
-            passed[[at for (at, _), one in zip(alike, good) if one]] = True
-    return passed
-
-
-def proved(tries: Sequence[Tried], count: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The kinds that are there with their values; a shape goes when too few of its candidates pass its proof.
-
-    Candidates that pass the proof of another shape are that one's, and speak neither for nor against.
-    """
-    times_C: np.ndarray = np.zeros(count, int)
-    for one in tries:
-        if one.shape.proof is not None:
-            times_C[one.some[one.passed_S]] += 1
-    for one in tries:
-        if one.shape.proof is None:
-            yield one.shape.name, one.hit_C
-            continue
-        other_S = ~one.passed_S & (times_C[one.some] > 0)
-        judged = len(one.some) - int(other_S.sum())
-        passes = int(one.passed_S.sum())
-        if passes >= one.shape.alone and passes >= one.shape.least_pass * judged:
-            hit_C = one.hit_C.copy()
-            hit_C[one.some[other_S]] = False
-            yield one.shape.name, hit_C
+def few_numbers(table: View, name: str, most_proved: int, *, most_large: int = 10_000) -> Iterator[Finding]:
+    """The note of numbers that are personal by their check digits; a column of many large numbers is one of keys."""
+    value_N = table.all[name]
+    large_N = ((value_N >= LEAST_NUMBER) & (value_N < 2.0**63) & (value_N == value_N.floor())).fill_null(False)
+    large = value_N.filter(large_N).cast(pl.Int64).alias("value")
+    if not len(large) or large.head(2 * most_large).n_unique() > most_large:
+        return
+    counted = large.value_counts(name="rows").sort("value")
+    if counted.height > most_large:
+        return
+    levels = Levels(counted["value"], counted["rows"].cast(pl.Int64).to_numpy())
+    kinds = found("", levels, False, most_proved)  # a name alone proves nothing of a few
+    if kinds:
+        hits = levels.values.filter(any_of(kinds, len(levels))).cast(value_N.dtype)
+        yield few(table, name, list(kinds), len(hits), value_N.is_in(hits.implode()).arg_true().to_numpy())
 
 
 def finding(table: View, name: str, kinds: list[str], hit_L: np.ndarray, rows: int, share: float) -> Finding:
@@ -171,6 +107,19 @@ def finding(table: View, name: str, kinds: list[str], hit_L: np.ndarray, rows: i
         rows=table.keep_rows(at_N, np.ones(len(at_N))) if at_N is not None else None,
         numbers={"values": int(hit_L.sum()), "rows": rows, "share": share},
         fix=Fix(do="drop", columns=[name], says="or replace its values before they come here"),
+    )
+
+
+def few(table: View, name: str, kinds: list[str], values: int, rows: np.ndarray) -> Finding:
+    """The note of a few cells; the column itself may stay, so nothing is proposed."""
+    cells = "1 cell" if len(rows) == 1 else f"{len(rows):,} cells"
+    return Finding(
+        code="privacy.identifier",
+        severity="note",
+        says=f"{name} holds {', '.join(kinds[:3])} in {cells} of {table.cells.rows - table.cells.missing(name):,}",
+        columns=[name],
+        rows=table.keep_rows(rows, np.ones(len(rows))),
+        numbers={"values": values, "rows": len(rows), "share": len(rows) / table.cells.rows},
     )
 
 

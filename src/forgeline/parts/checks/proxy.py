@@ -26,6 +26,7 @@ def check(
     least_gain: float = 0.015,
     block_gain: float = 0.1,
     block_score: float = 0.9,
+    strong_score: float = 0.5,
     most_told: int = 12,
     most_fitted: int = 3,
     least_rows: int = 500,
@@ -33,8 +34,9 @@ def check(
     """`leak.proxy`: what a column adds to all others, in AUC or R², is clear, and noise would make it of the target.
 
     A column made from the target tells nothing of any other column but through the target, and adds no more to them
-    than it tells alone. least_gain: the least it adds. It blocks when it adds block_gain and by itself goes
-    block_score of the way from the constant predictor to the truth. most_told: columns looked at, by what they tell.
+    than it tells alone. least_gain: the least it adds to all but those of its kind that go strong_score of the way from
+    the constant predictor to the truth. It blocks when it adds block_gain and by itself goes block_score of the way.
+    most_told: columns looked at, by what they tell.
     """
     probe = table.probe
     if probe is None or len(probe.rows_S) < least_rows:
@@ -42,8 +44,10 @@ def check(
     aside = giveaway.set_aside(table.found, codes=FINER)
     found: dict[str, Gain] = {}
     skipped = aside | giveaway.set_aside(table.found, codes=TIMES) | set(table.protected)
-    for name in lonely(probe, skipped, most_told)[:most_fitted]:
-        added = giveaway.inflation(probe, name, aside, folds=3)
+    alone = lonely(probe, skipped, most_told)[:most_fitted]
+    strong = {name for name in alone if way(probe, name) >= strong_score}  # several hide one another
+    for name in alone:
+        added = giveaway.inflation(probe, name, aside | (strong - {name}), folds=3)
         told = probe.solo(name)
         clear = least_gain <= added.value <= told.score - probe.floor + least_gain and added.low > 0
         if clear and any(giveaway.apart(probe, name, value_S) for value_S in giveaway.signals(probe, name)):
@@ -51,8 +55,13 @@ def check(
     for name in found:
         others = aside | (found.keys() - {name})
         added = giveaway.inflation(probe, name, others, probe.solo(name).p_SK)
-        way = (probe.solo(name).score - probe.floor) / (1 - probe.floor)
-        yield finding(table, name, added, way, sure=way >= block_score and added.value >= block_gain)
+        share = way(probe, name)
+        yield finding(table, name, added, share, sure=share >= block_score and added.value >= block_gain)
+
+
+def way(probe: Probe, name: str) -> float:
+    """How far a column by itself goes from the constant predictor to the truth, 0 to 1."""
+    return (probe.solo(name).score - probe.floor) / (1 - probe.floor)
 
 
 def lonely(probe: Probe, aside: set[str], most: int) -> list[str]:
@@ -68,7 +77,7 @@ def lone(probe: Probe, name: str) -> bool:
     return any(giveaway.kin(probe, value_S, others).alone() for value_S in giveaway.signals(probe, name))
 
 
-def finding(table: View, name: str, added: Gain, way: float, *, sure: bool) -> Finding:
+def finding(table: View, name: str, added: Gain, alone: float, *, sure: bool) -> Finding:
     """A warning, or a block where it is nearly certain."""
     unit = "R²" if table.task == "regression" else "AUC"
     return Finding(
@@ -77,6 +86,6 @@ def finding(table: View, name: str, added: Gain, way: float, *, sure: bool) -> F
         says=f"{name} adds {added.value:.3f} {unit} to all other columns and, once {table.target_name} is known, goes "
         f"with none of them: it may have been made from {table.target_name}, or be known only with it",
         columns=[name],
-        numbers=added.numbers() | {"alone": way},
+        numbers=added.numbers() | {"alone": alone},
         fix=Fix(do="drop", columns=[name], says="unless it is known when the prediction is made"),
     )

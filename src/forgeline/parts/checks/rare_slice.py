@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from forgeline.engine import identities
 from forgeline.engine.cells import Levels
 from forgeline.engine.probe import Probe
 from forgeline.kinds import View
@@ -214,7 +215,8 @@ def finding(table: View, one: Slice) -> Finding:
     rows = table.train_ids[table.probe.rows_P[one.rows]]
     unit = "standard deviations" if table.task == "regression" else "in share"
     first = table.probe.cells.levels(one.column).values[one.levels[0]]
-    what = f"{one.column} = {first} has {len(one.rows):,} training rows ({share:.2%})"
+    level = identities.personal(first, one.column) or first
+    what = f"{one.column} = {level} has {len(one.rows):,} training rows ({share:.2%})"
     off = f"{table.target_name} is {one.gap:.2f} ({unit}) off what a model says"
     if len(one.levels) > 1:
         what = f"{one.column} has {len(one.levels):,} small values in {len(one.rows):,} training rows ({share:.2%})"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from forgeline.engine.identities import kinds
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -55,8 +56,16 @@ def check(
         if mostly_numbers(levels.values.head(100), levels.counts[:100]):
             continue
         joined = Spellings(levels.values.to_list(), levels.counts, times_commoner, least_letters).joined()
+        joined = not_personal(levels.values, joined, name)
         if joined:
             yield finding(table, name, joined)
+
+
+def not_personal(values: pl.Series, joined: dict[int, int], name: str) -> dict[int, int]:
+    """Without pairs that are personal data: the map that mends them would show them."""
+    either = sorted({*joined, *joined.values()})
+    secret = {at for at, kind in zip(either, kinds(values.gather(either).to_list(), name), strict=True) if kind}
+    return {at: right for at, right in joined.items() if at not in secret and right not in secret}
 
 
 def mostly_numbers(values: pl.Series, counts: np.ndarray) -> bool:

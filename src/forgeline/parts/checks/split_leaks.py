@@ -81,7 +81,7 @@ def check(
         followed = split == column if table.test is None else share < least_shared
         followed = followed or (table.test is None and bool(table.group or table.time))
         if followed and gap is not None:
-            yield noted(code, column, gap, split == column)
+            yield noted(code, column, gap, split == column, table.test is not None)
         elif not followed and (sure >= least_sure or table.test is not None):
             yield torn(code, column, gap, share, table, weight(gap, share, least_inflation))
         elif not followed and weight(gap, share, least_inflation) == "block":
@@ -301,9 +301,10 @@ def flattered(code: str, gap: Gap | None, share: float, table: View) -> str:
     return f"the score is flattered by {reach} ({compared(code, gap)})"
 
 
-def noted(code: str, column: str, gap: Gap, followed: bool) -> Finding:
+def noted(code: str, column: str, gap: Gap, followed: bool, file: bool) -> Finding:
     """What a random split would have shown."""
     way = f"the split follows {column}" if followed else f"the split takes care of what {column} tells apart"
+    way = f"the rows of the test file decide, and hardly any shares what {column} tells apart" if file else way
     says = f"{way}: {compared(code, gap)}"
     return Finding(code=code, severity="note", says=says, columns=[column], numbers=gap.numbers())
 

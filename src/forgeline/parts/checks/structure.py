@@ -56,7 +56,7 @@ def group(found: Structure, table: View) -> Finding:
     """The entities."""
     says = (
         f"{found.group} names {found.entities:,} entities of {found.rows_per_entity:.3g} rows each on average (sure: "
-        f"{found.group_sure:.0%}); {follows(found.group, table.group, table.time, found.panel)}"
+        f"{found.group_sure:.0%}); {follows(found.group, table.group, table.time, found.panel, table.test is not None)}"
     )
     return Finding(
         code="structure.group",
@@ -77,7 +77,7 @@ def time(found: Structure, table: View) -> Finding:
     """The order in time."""
     says = (
         f"rows are in time by {found.time}: {found.moments:,} moments (sure: {found.time_sure:.0%}); "
-        f"{follows(found.time, table.time, table.group, found.panel)}"
+        f"{follows(found.time, table.time, table.group, found.panel, table.test is not None)}"
     )
     panel = {"persistence": found.persistence} if found.panel else {}
     return Finding(
@@ -98,7 +98,7 @@ def alike_in_target(one: Shown, table: View) -> Finding:
         (f"each {one.name} has its own {', '.join(one.own[:3])}, and {alike}" if one.own else alike)
         + f": it explains {one.effect:.1%} of the variance beyond chance (p = {one.chance:.2g}), with {one.levels:,} "
         f"values of {rows_each:.3g} rows each on average (sure: {one.sure:.0%}); "
-        f"{asked(one.name, table.group, table.time)}"
+        f"{asked(one.name, table.group, table.time, table.test is not None)}"
     )
     return Finding(
         code="structure.group",
@@ -115,7 +115,8 @@ def moved(one: Shown, table: View) -> Finding:
     """A time along which the target moves."""
     says = (
         f"{table.target_name} moves along {one.name}, which explains {one.effect:.1%} of its variance beyond chance: "
-        f"{one.levels:,} moments (sure: {one.sure:.0%}); {asked(one.name, table.time, table.group)}"
+        f"{one.levels:,} moments (sure: {one.sure:.0%}); "
+        f"{asked(one.name, table.time, table.group, table.test is not None)}"
     )
     return Finding(
         code="structure.time",
@@ -127,14 +128,16 @@ def moved(one: Shown, table: View) -> Finding:
     )
 
 
-def asked(column: str, force: str, other: str) -> str:
+def asked(column: str, force: str, other: str, file: bool) -> str:
     """What the split in force does about it, and how to ask for another."""
-    says = follows(column, force, other, False)
-    return says if column == force else f'{says}; [split] by = "{column}" would'
+    says = follows(column, force, other, False, file)
+    return says if file or column == force else f'{says}; [split] by = "{column}" would'
 
 
-def follows(column: str, force: str, other: str, panel: bool) -> str:
-    """What the split in force does about it."""
+def follows(column: str, force: str, other: str, panel: bool, file: bool) -> str:
+    """What the split in force does about it; nothing where a test file was given."""
+    if file:
+        return "the rows of the test file decide"
     if column == force:
         return "the split follows it"
     if force or other:

@@ -1,6 +1,7 @@
 """Columns that repeat the target, in other words, rounded or with a few cells altered, or add up to it (leakage)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -10,10 +11,11 @@ from forgeline.engine.cells import WIDE
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
+Severity = Literal["block", "warn"]
 codes = ("leak.target_copy",)
 needs = ("target",)
 
-LARGEST = 1e150
+SMALLEST, LARGEST = 1e-150, 1e150
 PREFIX = 1000
 """Rows looked at first: they settle almost every column."""
 
@@ -28,33 +30,62 @@ def check(
     least_varied: int = 5,
     least_agreement: float = 0.88,
     least_recall: float = 0.75,
+    block_agreement: float = 0.8,
+    least_score: float = 0.995,
 ) -> Iterator[Finding]:
     """`leak.target_copy`, on training rows. `columns` names the whole set, and no smaller one will do.
 
     tolerance: largest norm of the residual, relative to the target's. least_varied: rows that must differ from
     the target's commonest value, so that chance cannot copy it. A near copy agrees with the target by at least
     least_agreement beyond chance (Cohen's kappa); or in least_recall of the rows of each class, and goes with no other
-    column once the target is known.
+    column once the target is known: a warning below block_agreement. So is a column that by itself tells the class
+    with an AUC of least_score: the class may be a limit on it.
     """
     if target is None or len(target) < least_rows or varied(target) < least_varied:
         return
     recurs = 2 * target.n_unique() <= len(target)
-    rest = []
+    rest, copies, doubted = [], {}, set()
     for values in table.train:
         says = alone(values, target, recurs, tolerance, least_varied)
         if says:
-            yield finding([values.name], says, giving(table, values.name))
+            copies[values.name] = says
         else:
             rest.append(values)
     sums = list(together(rest, target, tolerance, most_columns))
-    yield from sums
     summed = {name for one in sums for name in one.columns}
-    near = Near(table, target, least_agreement, least_recall)
+    near, agreements = Near(table, target, least_agreement, least_recall), {}
     for values in rest[:WIDE]:
         agreement = 0.0 if values.name in summed else near.agreement(values.name)
         if agreement:
-            says = f"{values.name} is {target.name} in other words but for a few cells: they agree by {agreement:.3f}"
-            yield finding([values.name], says, giving(table, values.name) | {"agreement": agreement})
+            agreements[values.name] = {"agreement": agreement}
+            copies[values.name] = near_copy(values.name, target.name, agreement, block_agreement)
+            doubted |= {values.name} if agreement < block_agreement else set()
+        elif values.name not in summed and (score := telling(table, values.name)) >= least_score:
+            copies[values.name] = (
+                f"{values.name} by itself tells {target.name} (AUC {score:.3f}): either may have been made of the other"
+            )
+            doubted.add(values.name)
+    yield from sums
+    for name, says in copies.items():
+        numbers = agreements.get(name, {})
+        severity: Severity = "warn" if name in doubted else "block"
+        yield finding([name], says, giving(table, name, copies.keys() - {name}) | numbers, severity)
+
+
+def near_copy(name: str, target: str, agreement: float, high: float) -> str:
+    """What a near copy is said to be."""
+    if agreement >= high:
+        return f"{name} is {target} in other words but for a few cells: they agree by {agreement:.3f}"
+    return f"{name} agrees with {target} by {agreement:.3f} and goes with no other column: it may have been made of it"
+
+
+def telling(table: View, name: str) -> float:
+    """The AUC by which a column of numbers tells the class; 0 for other columns and targets."""
+    probe = table.probe
+    if probe is None or table.task == "regression" or name not in probe.names or probe.is_category(name):
+        return 0.0
+    score = probe.solo(name).score
+    return score if score == score else 0.0
 
 
 def varied(target: pl.Series) -> int:
@@ -188,20 +219,26 @@ def middle_ranks(value_N: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.asarray((first_N + last_N) / 2 / max(len(value_N), 1))
 
 
-def giving(table: View, name: str) -> dict[str, float]:
-    """The inflation that a copy brings, where quick models can tell."""
+def giving(table: View, name: str, others: Set[str]) -> dict[str, float]:
+    """The inflation that a copy brings, other copies set aside, where quick models can tell."""
     probe = table.probe
-    if probe is None or name not in probe.names or len(probe.names) < 2 or np.abs(probe.y_N).max() >= LARGEST:
+    if (
+        probe is None
+        or name not in probe.names
+        or len(probe.names) < 2 + len(others)
+        or np.abs(probe.y_N).max() >= LARGEST
+    ):
         return {}
-    return giveaway.inflation(probe, name).numbers()
+    return giveaway.inflation(probe, name, others).numbers()
 
 
 def numbers(values: pl.Series) -> np.ndarray | None:
-    """Numbers, or true and false, as float64; None if one is missing or too large to be squared and summed."""
+    """Numbers, or true and false, as float64; None if one is missing, or too large or all too small to be squared."""
     if values.null_count() or not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
         return None
     value_N = values.cast(pl.Float64).to_numpy()
-    return value_N if (np.abs(value_N) < LARGEST).all() else None
+    largest = float(np.abs(value_N).max(initial=0.0))
+    return value_N if largest == 0 or SMALLEST < largest < LARGEST else None
 
 
 def scaled(x_N: np.ndarray, y_N: np.ndarray, tolerance: float) -> bool:
@@ -237,9 +274,7 @@ def formula(fit: combination.Fit, columns: list[str]) -> str:
     return " + ".join(terms).replace("+ -", "− ")
 
 
-def finding(columns: list[str], says: str, numbers: dict[str, float] | None = None) -> Finding:
-    """A blocking finding; its fix drops the whole set."""
+def finding(columns: list[str], says: str, numbers: dict[str, float], severity: Severity = "block") -> Finding:
+    """The finding; its fix drops the whole set."""
     fix = Fix(do="drop", columns=columns, says="known only together with the target")
-    return Finding(
-        code="leak.target_copy", severity="block", says=says, columns=columns, numbers=numbers or {}, fix=fix
-    )
+    return Finding(code="leak.target_copy", severity=severity, says=says, columns=columns, numbers=numbers, fix=fix)

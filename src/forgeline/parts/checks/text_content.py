@@ -16,6 +16,7 @@ import polars as pl
 
 from forgeline.engine import prose
 from forgeline.engine.cells import Levels
+from forgeline.engine.identities import personal
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -106,7 +107,9 @@ def encoding(table: View, name: str, levels: Levels, least_rows: int, most_mende
     kinds = [kind for kind, pattern in GARBLED.items() if garbled.str.contains(pattern).any()]
     fix = None
     if len(garbled) <= most_mended:
-        better = {text: other for text in garbled.to_list() if (other := mended(text)) != text}
+        better = {
+            text: other for text in garbled.to_list() if (other := mended(text)) != text and not personal(text, name)
+        }
         fix = Fix(do="map", columns=[name], values=better, says="what the bytes meant") if better else None
     yield Finding(
         code="text.encoding",
