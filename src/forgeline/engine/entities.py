@@ -196,9 +196,11 @@ def across(cells: Cells, pairs: Pairs, coarse: Clue, fine: Clue) -> bool:
 
 
 def holds(cells: Cells, coarse: str, fine: str, *, least: float = 0.99) -> bool:
-    """Whether one column has fewer values, and each value of the other goes with one of them."""
+    """Whether one column has fewer values, and each value of the other that several rows have goes with one of them."""
     if len(cells.levels(coarse)) >= len(cells.levels(fine)):
         return False
+    several = np.flatnonzero(cells.levels(fine).counts > 1)
     fine_N, coarse_N = cells.codes(fine).astype(np.int64), cells.codes(coarse).astype(np.int64)
-    pairs = len(np.unique(fine_N * (len(cells.levels(coarse)) + 1) + coarse_N))
-    return bool(len(cells.levels(fine)) >= least * pairs)
+    kept_N = np.isin(fine_N, several)
+    pairs = len(np.unique(fine_N[kept_N] * (len(cells.levels(coarse)) + 1) + coarse_N[kept_N]))
+    return bool(0 < least * pairs <= len(several))

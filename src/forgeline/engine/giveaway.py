@@ -18,6 +18,7 @@ import numpy as np
 
 from forgeline.engine.probe import TREES, Cross, Probe
 
+SIDES = ("above", "up to")
 PLAIN = 0.35
 """AUC or R² above the constant predictor that no honest gap or default has by itself."""
 
@@ -280,15 +281,19 @@ def inflation(
     return Gain(*((getattr(fitted, part) + getattr(summed, part)) / 2 for part in ("value", "low", "high")))
 
 
-def classes_of(probe: Probe) -> tuple[np.ndarray, list[str]]:
-    """Sets of rows that the target tells apart, bool [C, S], and their names: classes, or parts of a value's range."""
+def classes_of(probe: Probe, *, most: float = 0.6) -> tuple[np.ndarray, list[str]]:
+    """Sets of rows that the target tells apart, bool [C, S], and their names: classes, or ends of a value's range.
+
+    An end holds at most the share `most` of the rows: nearly anything implies that a value is not among the least.
+    """
     y_S = probe.y_P[probe.rows_S]
     if probe.task != "regression":
         return np.array([y_S == k for k in range(probe.outputs)]), [str(k) for k in range(probe.outputs)]
     cuts = np.unique(np.quantile(y_S, np.linspace(0.2, 0.8, 7), method="lower"))
     cuts = cuts[cuts < y_S.max()]
-    sets = [side_S for cut in cuts for side_S in (y_S > cut, y_S <= cut)]
-    return np.array(sets), [f"{side} {cut:.4g}" for cut in cuts for side in ("above", "up to")]
+    sides = [(f"{side} {cut:.4g}", y_S > cut if side == "above" else y_S <= cut) for cut in cuts for side in SIDES]
+    sides = [(name, side_S) for name, side_S in sides if side_S.mean() <= most]
+    return np.array([side_S for _, side_S in sides]), [name for name, _ in sides]
 
 
 @dataclass(frozen=True)
