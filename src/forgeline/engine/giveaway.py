@@ -20,7 +20,7 @@ from forgeline.engine.probe import TREES, Cross, Probe
 
 SIDES = ("above", "up to")
 PLAIN = 0.35
-"""AUC or R² above the constant predictor that no honest gap or default has by itself."""
+"""AUC above the constant predictor that no honest gap has by itself."""
 
 
 @dataclass(frozen=True)
@@ -247,12 +247,11 @@ def state(
     aside: Iterable[str] = (),
     *,
     least: float = 0.01,
-    plain: float = PLAIN,
+    plain: float = np.inf,
 ) -> State | None:
     """What a state of a column's cells, bool [S], tells, if more than `least` and apart from all other columns.
 
-    `aside`: columns that leak too, which it may go with. From `plain` on, alone, it need not be apart: no honest gap
-    or default tells so much of the target.
+    `aside`: columns that leak too, which it may go with. From `plain` on, alone, it need not be apart.
     """
     told = probe.solo_of(on_S.astype(np.int64))
     alone = standing(probe, told)

@@ -59,7 +59,7 @@ def check(
         if state and (state.added.low > 0 or state.alone.value >= block_alone):
             inflation = giveaway.inflation(probe, name, aside)
             effect = min(state.alone.value - block_alone, inflation.value - block_inflation)
-            sure = (effect >= 0 or state.alone.value >= giveaway.PLAIN) and away.ratio >= block_ratio
+            sure = effect >= 0 and away.ratio >= block_ratio
             numbers = {"ratio": away.ratio, "share": away.share, "alone": state.alone.value}
             where = f"where {name} is not {usual}, {table.target_name} is {labels[away.at]}"
             says = f"{where} in {away.share:.1%} of the rows"

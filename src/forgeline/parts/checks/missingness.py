@@ -44,6 +44,7 @@ def check(
         return
     copies = giveaway.set_aside(table.found, codes=("leak.target_copy",))
     class_CS, _ = giveaway.classes_of(probe)
+    plain = np.inf if probe.task == "regression" else giveaway.PLAIN
     gaps: dict[str, np.ndarray] = {}
     for name in (name for name in probe.names if name not in copies and name not in table.protected):
         gap_S = np.isnan(probe.feature(name)[probe.rows_S])
@@ -54,15 +55,15 @@ def check(
             gaps[name] = gap_S
     for name, gap_S in gaps.items():
         aside = copies | {other for other, other_S in gaps.items() if other != name and same(gap_S, other_S)}
-        state = giveaway.state(probe, name, gap_S, aside, least=least_alone)
+        state = giveaway.state(probe, name, gap_S, aside, least=least_alone, plain=plain)
         if state is None:
             continue
         alone, added = state.alone.value, state.added.value
         if alone >= clear_alone or (state.added.low > 0 and added >= least_added):
-            sure = alone >= giveaway.PLAIN or (alone >= block_alone and added >= block_added)
+            sure = alone >= plain or (alone >= block_alone and added >= block_added)
             heard = alone >= block_alone or state.added.low > 0
             severity: Severity = "block" if sure else "warn" if heard else "note"
-            yield finding(table, name, state, giveaway.inflation(probe, name, aside), severity)
+            yield finding(table, name, state, giveaway.inflation(probe, name, aside), severity, alone >= plain)
 
 
 def same(gap_S: np.ndarray, other_S: np.ndarray, *, least: float = 0.9) -> bool:
@@ -70,10 +71,10 @@ def same(gap_S: np.ndarray, other_S: np.ndarray, *, least: float = 0.9) -> bool:
     return float(np.corrcoef(gap_S, other_S)[0, 1]) >= least
 
 
-def finding(table: View, name: str, state: State, inflation: Gain, severity: Severity) -> Finding:
+def finding(table: View, name: str, state: State, inflation: Gain, severity: Severity, plain: bool) -> Finding:
     """What the gaps tell."""
     unit = "R²" if table.task == "regression" else "AUC"
-    only = "" if state.alone.value >= giveaway.PLAIN else " and of no other column"
+    only = "" if plain else " and of no other column"
     return Finding(
         code="leak.missingness",
         severity=severity,
