@@ -49,6 +49,12 @@ def test_several_proxies_do_not_hide_one_another():
     ]
 
 
+def test_a_class_that_is_a_limit_on_a_column_is_a_warning():
+    frame, _, _ = table("two")
+    (finding,) = found(frame.with_columns(y=pl.when(pl.col("x0") > 0.3).then(pl.lit("yes")).otherwise(pl.lit("no"))))
+    assert (finding.severity, finding.columns) == ("warn", ["x0"])
+
+
 def test_a_strong_feature_that_goes_with_others_is_honest():
     frame, y, draw = table("two")
     assert found(frame.with_columns(strong=frame["x0"] * 0.8 + 1.5 * pl.Series(y + draw.normal(size=ROWS)))) == []

@@ -27,6 +27,7 @@ def check(
     block_gain: float = 0.1,
     block_score: float = 0.9,
     strong_score: float = 0.5,
+    least_limit: float = 0.99,
     most_told: int = 12,
     most_fitted: int = 3,
     least_rows: int = 500,
@@ -36,7 +37,8 @@ def check(
     A column made from the target tells nothing of any other column but through the target, and adds no more to them
     than it tells alone. least_gain: the least it adds to all but those of its kind that go strong_score of the way from
     the constant predictor to the truth. It blocks when it adds block_gain and by itself goes block_score of the way.
-    most_told: columns looked at, by what they tell.
+    most_told: columns looked at, by what they tell. A number that by itself goes least_limit of the way to a class is
+    warned of, too: the class may be a limit on it.
     """
     probe = table.probe
     if probe is None or len(probe.rows_S) < least_rows:
@@ -57,6 +59,14 @@ def check(
         added = giveaway.inflation(probe, name, others, probe.solo(name).p_SK)
         share = way(probe, name)
         yield finding(table, name, added, share, sure=share >= block_score and added.value >= block_gain)
+    for name in probe.names:
+        if name not in skipped and name not in found and limits(probe, name, least_limit):
+            yield limited(table, name, giveaway.inflation(probe, name, aside), way(probe, name))
+
+
+def limits(probe: Probe, name: str, least: float) -> bool:
+    """Whether a number by itself tells the class: that may be a limit on it."""
+    return probe.task != "regression" and not probe.is_category(name) and way(probe, name) >= least
 
 
 def way(probe: Probe, name: str) -> float:
@@ -85,6 +95,19 @@ def finding(table: View, name: str, added: Gain, alone: float, *, sure: bool) ->
         severity="block" if sure else "warn",
         says=f"{name} adds {added.value:.3f} {unit} to all other columns and, once {table.target_name} is known, goes "
         f"with none of them: it may have been made from {table.target_name}, or be known only with it",
+        columns=[name],
+        numbers=added.numbers() | {"alone": alone},
+        fix=Fix(do="drop", columns=[name], says="unless it is known when the prediction is made"),
+    )
+
+
+def limited(table: View, name: str, added: Gain, alone: float) -> Finding:
+    """A warning of a column that the class may be a limit on."""
+    return Finding(
+        code="leak.proxy",
+        severity="warn",
+        says=f"{name} by itself tells {table.target_name} (AUC {0.5 + alone / 2:.3f}): "
+        "either may have been made of the other",
         columns=[name],
         numbers=added.numbers() | {"alone": alone},
         fix=Fix(do="drop", columns=[name], says="unless it is known when the prediction is made"),

@@ -31,20 +31,18 @@ def check(
     least_agreement: float = 0.88,
     least_recall: float = 0.75,
     block_agreement: float = 0.8,
-    least_score: float = 0.995,
 ) -> Iterator[Finding]:
     """`leak.target_copy`, on training rows. `columns` names the whole set, and no smaller one will do.
 
     tolerance: largest norm of the residual, relative to the target's. least_varied: rows that must differ from
     the target's commonest value, so that chance cannot copy it. A near copy agrees with the target by at least
     least_agreement beyond chance (Cohen's kappa); or in least_recall of the rows of each class, and goes with no other
-    column once the target is known: a warning below block_agreement. So is a column that by itself tells the class
-    with an AUC of least_score: the class may be a limit on it.
+    column once the target is known: a warning below block_agreement.
     """
     if target is None or len(target) < least_rows or varied(target) < least_varied:
         return
     recurs = 2 * target.n_unique() <= len(target)
-    rest, copies, doubted = [], {}, set()
+    rest, copies = [], {}
     for values in table.train:
         says = alone(values, target, recurs, tolerance, least_varied)
         if says:
@@ -59,16 +57,10 @@ def check(
         if agreement:
             agreements[values.name] = {"agreement": agreement}
             copies[values.name] = near_copy(values.name, target.name, agreement, block_agreement)
-            doubted |= {values.name} if agreement < block_agreement else set()
-        elif values.name not in summed and (score := telling(table, values.name)) >= least_score:
-            copies[values.name] = (
-                f"{values.name} by itself tells {target.name} (AUC {score:.3f}): either may have been made of the other"
-            )
-            doubted.add(values.name)
     yield from sums
     for name, says in copies.items():
         numbers = agreements.get(name, {})
-        severity: Severity = "warn" if name in doubted else "block"
+        severity: Severity = "warn" if numbers.get("agreement", 1.0) < block_agreement else "block"
         yield finding([name], says, giving(table, name, copies.keys() - {name}) | numbers, severity)
 
 
@@ -77,15 +69,6 @@ def near_copy(name: str, target: str, agreement: float, high: float) -> str:
     if agreement >= high:
         return f"{name} is {target} in other words but for a few cells: they agree by {agreement:.3f}"
     return f"{name} agrees with {target} by {agreement:.3f} and goes with no other column: it may have been made of it"
-
-
-def telling(table: View, name: str) -> float:
-    """The AUC by which a column of numbers tells the class; 0 for other columns and targets."""
-    probe = table.probe
-    if probe is None or table.task == "regression" or name not in probe.names or probe.is_category(name):
-        return 0.0
-    score = probe.solo(name).score
-    return score if score == score else 0.0
 
 
 def varied(target: pl.Series) -> int:
