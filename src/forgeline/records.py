@@ -5,6 +5,7 @@ by spec, snapshot, seed and work log, and is what the record's digest covers.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -96,6 +97,12 @@ class Finding(Shape, frozen=True):
     rows: Rows | None = None
     numbers: dict[str, float] = {}
     fix: Fix | None = None
+
+
+def personal_columns(findings: Iterable[Finding]) -> set[str]:
+    """Columns that are personal as a whole; the note of a few cells proposes nothing."""
+    found = [each for each in findings if each.code.startswith("privacy.")]
+    return {name for each in found if each.severity != "note" or each.fix for name in each.columns}
 
 
 class Table(Shape, frozen=True):

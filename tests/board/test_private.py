@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 from forgeline.board import private
 from forgeline.board.text import record_lines
-from forgeline.records import Finding, Fix
+from forgeline.records import Finding, Fix, personal_columns
 
 SECRET = "ada@example.org"
 FOUND = [
@@ -41,4 +41,4 @@ def test_a_few_personal_cells_withhold_no_other_sentence():
     person = Finding(
         code="privacy.identifier", severity="note", says="names", columns=["name"], fix=Fix(do="drop", columns=["name"])
     )
-    assert private.columns([*FOUND, few, person]) == {"mail", "name"}
+    assert personal_columns([*FOUND, few, person]) == {"mail", "name"}

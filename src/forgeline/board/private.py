@@ -6,12 +6,11 @@ is masked where it would be quoted, and the rest of the column is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeVar
 
 import msgspec
 
-from forgeline.records import Assessment, Finding, Record
+from forgeline.records import Assessment, Finding, Record, personal_columns
 
 R = TypeVar("R", bound=Record)
 
@@ -26,14 +25,8 @@ def withheld(record: R) -> R:
     """The record without cells of personal columns in its findings."""
     if not isinstance(record, Assessment):
         return record
-    names = columns(record.findings)
+    names = personal_columns(record.findings)
     return msgspec.structs.replace(record, findings=[finding(each, names) for each in record.findings])
-
-
-def columns(findings: Iterable[Finding]) -> set[str]:
-    """Columns that are personal as a whole; the note of a few cells proposes nothing."""
-    found = [each for each in findings if each.code.startswith("privacy.")]
-    return {name for each in found if each.severity != "note" or each.fix for name in each.columns}
 
 
 def finding(each: Finding, names: set[str]) -> Finding:

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from forgeline import mending, models, partition, records, remediation, review, spec
-from forgeline.board import private
 from forgeline.engine import groups, identities, profile, schema, stats, structure, tables
 from forgeline.engine import split as sealing
 from forgeline.engine.cells import Cells
@@ -84,7 +83,7 @@ def assess(
     found = with_gains(found, queue)
     signed = accepted(ask, found, decisions)
     told = groups_of(view, target)
-    personal = private.columns(found)
+    personal = records.personal_columns(found)
     return records.Assessment(
         facts=records.AssessmentFacts(
             split=work.put(npy(parted.side_N), "split.npy"),

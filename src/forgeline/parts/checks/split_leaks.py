@@ -297,8 +297,12 @@ def flattered(code: str, gap: Gap | None, share: float, table: View) -> str:
         return f"the score may be flattered; by how much cannot be measured, for too few {rows} are of each class"
     metric = "R²" if table.task == "regression" else "AUC"
     low, high = (gap.numbers(share)[name] for name in ("low", "high"))
-    reach = f"about {gap.inflation * share:.3f} {metric} [{low:.3f}, {high:.3f}]"
-    return f"the score is flattered by {reach} ({compared(code, gap)})"
+    flat = (
+        "hardly flattered"
+        if gap.inflation * share < 0.001
+        else f"flattered by about {gap.inflation * share:.3f} {metric}"
+    )
+    return f"the score is {flat} [{low:.3f}, {high:.3f}] ({compared(code, gap)})"
 
 
 def noted(code: str, column: str, gap: Gap, followed: bool, file: bool) -> Finding:
