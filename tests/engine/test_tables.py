@@ -435,6 +435,19 @@ def test_a_ragged_or_damaged_large_text_is_refused_as_a_small_one_is(tmp_path, m
         tables.read([tmp_path / "cut.csv.gz"], MISSING, spill=tmp_path)
 
 
+def test_a_large_text_that_cannot_be_opened_is_left_to_the_plain_reader(tmp_path, monkeypatch):
+    (tmp_path / "data.csv").write_text(PLAIN)
+    monkeypatch.setattr(csv_spill, "LARGE_BYTES", 10)
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(csv_spill, "shape_of", refused)
+    read = tables.read([tmp_path / "data.csv"], MISSING, spill=tmp_path / "spill")
+    assert isinstance(read.rows, Held)
+    assert not list((tmp_path / "spill").iterdir())
+
+
 def test_parquet_files_that_differ_are_put_together_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "MOST_HELD", 1)
     pl.DataFrame({"a": [1, 2], "b": [1, 2]}).write_parquet(tmp_path / "1.parquet")

@@ -77,6 +77,7 @@ def blocks(path: Path) -> Iterator[bytes]:
 def decodes(block: bytes) -> bool:
     """Whether it is UTF-8."""
     try:
-        return block.isascii() or bool(block.decode()) or not block
+        block.decode()
     except UnicodeDecodeError:
         return False
+    return True

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
 
 from forgeline.engine import tables
-from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource
+from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource, fresh
 from forgeline.errors import BadInput
 
 DATA = "data.parquet"
@@ -26,20 +25,19 @@ def put(folder: Path, table: RowSource, manifest: dict[str, Any]) -> str:
     place = folder / digest
     if place.exists():
         return digest
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+    new = fresh(folder)
     try:
-        write(table, fresh / DATA)
+        write(table, new / DATA)
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-        (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        for file in (fresh / DATA, fresh / MANIFEST):
+        (new / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        for file in (new / DATA, new / MANIFEST):
             file.chmod(0o444)
             flush(file)
-        fresh.chmod(0o755)
-        flush(fresh)
-        publish(fresh, place)
+        new.chmod(0o755)
+        flush(new)
+        publish(new, place)
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
     flush(folder)
     return digest
 
@@ -52,10 +50,10 @@ def write(table: RowSource, file: Path) -> None:
         table.frame.rechunk().write_parquet(file, compression="zstd")
 
 
-def publish(fresh: Path, place: Path) -> None:
+def publish(new: Path, place: Path) -> None:
     """Rename into place; whoever else was faster stored the same rows."""
     try:
-        fresh.rename(place)
+        new.rename(place)
     except OSError:
         if not place.exists():
             raise

@@ -139,10 +139,12 @@ def on_disk(paths: Sequence[Path], missing: Sequence[str], text: Collection[str]
         made = [csv_spill.spilled(path, own, missing, text) for path in paths]
         files = [each for each in made if each is not None]
         found = stacked(paths, files, (), "delimited text", own) if len(files) == len(paths) else None
-        return found
+    except OSError:
+        return None  # reading them whole says why
     finally:
         if found is None:
             shutil.rmtree(own, ignore_errors=True)
+    return found
 
 
 def stacked(

@@ -1,6 +1,7 @@
 """Columns that stand for the target: they add much to all others and, the target known, go with none (leakage)."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import polars as pl
 
@@ -88,26 +89,28 @@ def lone(probe: Probe, name: str) -> bool:
 
 
 def finding(table: View, name: str, added: Gain, alone: float, *, sure: bool) -> Finding:
-    """A warning, or a block where it is nearly certain."""
+    """A column that adds much: a warning, or a block where it is nearly certain."""
     unit = "R²" if table.task == "regression" else "AUC"
-    return Finding(
-        code="leak.proxy",
-        severity="block" if sure else "warn",
-        says=f"{name} adds {added.value:.3f} {unit} to all other columns and, once {table.target_name} is known, goes "
-        f"with none of them: it may have been made from {table.target_name}, or be known only with it",
-        columns=[name],
-        numbers=added.numbers() | {"alone": alone},
-        fix=Fix(do="drop", columns=[name], says="unless it is known when the prediction is made"),
+    says = (
+        f"{name} adds {added.value:.3f} {unit} to all other columns and, once {table.target_name} is known, goes "
+        f"with none of them: it may have been made from {table.target_name}, or be known only with it"
     )
+    return suspected(name, says, added, alone, "block" if sure else "warn")
 
 
 def limited(table: View, name: str, added: Gain, alone: float) -> Finding:
     """A warning of a column that the class may be a limit on."""
+    auc = 0.5 + alone / 2
+    says = f"{name} by itself tells {table.target_name} (AUC {auc:.3f}): either may have been made of the other"
+    return suspected(name, says, added, alone, "warn")
+
+
+def suspected(name: str, says: str, added: Gain, alone: float, severity: Literal["block", "warn"]) -> Finding:
+    """What both have in common."""
     return Finding(
         code="leak.proxy",
-        severity="warn",
-        says=f"{name} by itself tells {table.target_name} (AUC {0.5 + alone / 2:.3f}): "
-        "either may have been made of the other",
+        severity=severity,
+        says=says,
         columns=[name],
         numbers=added.numbers() | {"alone": alone},
         fix=Fix(do="drop", columns=[name], says="unless it is known when the prediction is made"),
