@@ -35,8 +35,10 @@ def outside(tmp_path, monkeypatch):
 
 def test_own_parts_are_files():
     found = catalog.parts("families")
-    assert [each.name for each in found] == ["extra_trees", "lightgbm", "linear"]
-    assert found[2] == Entry(
+    assert [each.name for each in found] == [
+        *("catboost", "extra_trees", "kernel", "lightgbm", "linear", "neighbours", "network"),
+    ]
+    assert found[4] == Entry(
         *("families", "linear", "Logistic and ridge regression on standardised features.", "forgeline"),
         *("forgeline.parts.families.linear",),
     )

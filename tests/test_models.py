@@ -44,9 +44,9 @@ def test_weights_have_mean_1():
 
 
 def test_a_sample_is_even_and_holds_both_ends():
-    assert models.sample(3).tolist() == [0, 1, 2]
-    assert models.sample(9, 5).tolist() == [0, 2, 4, 6, 8]
-    assert len(np.unique(models.sample(200_000))) == models.SELECTION_ROWS
+    assert models.sample(np.arange(3)).tolist() == [0, 1, 2]
+    assert models.sample(np.arange(9), 5).tolist() == [0, 2, 4, 6, 8]
+    assert len(np.unique(models.sample(np.arange(200_000)))) == models.SELECTION_ROWS
 
 
 def test_values_are_never_calibrated():

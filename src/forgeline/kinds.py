@@ -6,8 +6,8 @@ of its docstring is its entry in `forgeline parts`; the keyword-only arguments o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from forgeline.engine.ledger import Ledger
     from forgeline.engine.probe import Probe
     from forgeline.engine.schema import Schema
+    from forgeline.engine.search import Range
     from forgeline.engine.seeds import Seed
     from forgeline.engine.structure import Structure
     from forgeline.records import Column, Cost, Finding, Rows
@@ -186,6 +187,8 @@ class Space:
     """What may vary, as a list of settings; the first is the default. Empty: it cannot learn this task."""
 
     points: tuple[Setting, ...]
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    """Numbers of a setting that a search may move; empty: it is not searched."""
 
 
 @dataclass(frozen=True)
@@ -196,10 +199,17 @@ class TrainRows:
     y_N: np.ndarray
     weight_N: np.ndarray | None
     shape: Shape
+    held: TrainRows | None = None
+    """Rows that a model which grows in steps may choose its last step by; the others ignore them."""
+    steps: int | None = None
+    """The last step, where it was chosen before: other folds of the same candidate agreed on it."""
 
 
 class Fitted(Protocol):
-    """A trained model that can be asked here and drawn as ONNX nodes; both give the same answers."""
+    """A trained model that can be asked here and drawn as ONNX nodes; both give the same answers.
+
+    One that grew in steps also has `steps`, how many count, and `done`, the share of the setting's work it took.
+    """
 
     def predict(self, x_NF: np.ndarray) -> np.ndarray:
         """float64 [N, outputs]: probabilities that sum to 1, or values."""

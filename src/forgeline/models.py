@@ -21,7 +21,7 @@ from forgeline.engine import encode, ensemble
 from forgeline.engine.arrays import MISSING
 from forgeline.engine.assemble import Fragment, assemble
 from forgeline.engine.workers import Job
-from forgeline.kinds import Aim, label_text, ordered
+from forgeline.kinds import Aim, Shape, label_text, ordered
 from forgeline.records import Calibration, Member, Ref
 
 if TYPE_CHECKING:
@@ -89,22 +89,37 @@ def data_of(snapshot: records.Snapshot, refinement: records.Refinement, work: Wo
     )
 
 
+def shape_of(snapshot: records.Snapshot, refinement: records.Refinement) -> Shape:
+    """What a family is told: rows of one fold's training part, encoded features, outputs."""
+    facts = refinement.facts
+    task = snapshot.facts.task
+    assert task is not None
+    rows = facts.rows - facts.rows // facts.fold_count
+    return Shape(rows, facts.features, task, len(facts.classes) or 1, facts.flags)
+
+
 def table(refinement: records.Refinement, work: Workspace) -> Arrays:
     """The training rows as arrays, mapped from the run's files."""
     return tables.load({ref.name: work.artefacts.folder / ref.digest for ref in refinement.facts.table})
 
 
-def sample(rows: int, most: int = SELECTION_ROWS) -> np.ndarray:
-    """Indices of an even sample of at most `most` rows."""
-    return np.linspace(0, rows - 1, min(most, rows)).astype(int)
+def sample(rows_N: np.ndarray, most: int = SELECTION_ROWS) -> np.ndarray:
+    """An even sample of at most `most` of the rows."""
+    return np.asarray(rows_N[np.linspace(0, len(rows_N) - 1, min(most, len(rows_N))).astype(int)])
 
 
-def out_of_fold(member: Member, data: Data, work: Workspace) -> np.ndarray:
-    """float64 [N, K]: each row predicted by the model that did not see it."""
-    p_NK = np.zeros((len(data.y_N), data.outputs))
+def judged(members: Sequence[Member], data: Data) -> np.ndarray:
+    """Rows that every member has an out-of-fold prediction of: all, unless the time ended before the last fold."""
+    folds = set.intersection(*({unit.fold for unit in member.units} for member in members))
+    return np.flatnonzero(np.isin(data.fold_N, sorted(folds)))
+
+
+def out_of_fold(member: Member, data: Data, work: Workspace, rows_N: np.ndarray) -> np.ndarray:
+    """float64 [N, K]: each of the rows predicted by the model that did not see it."""
+    p_NK = np.full((len(data.y_N), data.outputs), np.nan)
     for unit in member.units:
         p_NK[data.fold_N == unit.fold] = work.array(unit.predictions)
-    return p_NK
+    return np.asarray(p_NK[rows_N])
 
 
 def mean(p_MNK: Sequence[np.ndarray], members: Sequence[Member]) -> np.ndarray:
@@ -118,12 +133,16 @@ def score(metric: Any, p_NK: np.ndarray, data: Data, picked: np.ndarray) -> floa
     return float(metric.score(data.y_N[picked], p_NK, weight_N))
 
 
-def calibrate(p_NK: np.ndarray, data: Data, picked: np.ndarray) -> Calibration:
-    """Temperature or Platt scaling when it lowers the log loss across folds."""
+def calibrate(p_NK: np.ndarray, data: Data, rows_N: np.ndarray) -> Calibration:
+    """Temperature or Platt scaling when it lowers the log loss across folds; `p_NK` are predictions of `rows_N`."""
     if data.task == "regression":
         return Calibration(method="none", why="values need no calibration")
-    weight_N = None if data.weight_N is None else data.weight_N[picked]
-    scaling, before, after = ensemble.calibrate(p_NK, data.y_N[picked], data.fold_N[picked], weight_N)
+    some = sample(np.arange(len(rows_N)))
+    p_NK, rows_N = p_NK[some], rows_N[some]
+    if len(np.unique(data.fold_N[rows_N])) < 2:
+        return Calibration(method="none", why="the time ended before there were two folds to judge it by")
+    weight_N = None if data.weight_N is None else data.weight_N[rows_N]
+    scaling, before, after = ensemble.calibrate(p_NK, data.y_N[rows_N], data.fold_N[rows_N], weight_N)
     why = f"log loss across folds {before:.5f} without, {after:.5f} with"
     if scaling is None:
         return Calibration(method="none", why=why)

@@ -472,6 +472,10 @@ class Unit(Shape, frozen=True):
     """Regression: mean of the targets it was trained on, …"""
     scale: float = 1.0
     """… and their standard deviation: prediction = score · scale + center."""
+    steps: int | None = None
+    """Trees, or steps of a network, that its held-out rows chose or its first folds agreed on; null without steps."""
+    work: float = 0.0
+    """Work units it took, counted by the steps that were made."""
 
 
 class Member(Shape, frozen=True):
@@ -507,12 +511,16 @@ class TrainingFacts(Shape, frozen=True):
     members: list[Member]
     calibration: Calibration
     tried: list[Member]
-    """Every candidate that finished all its folds, weight 0 when it is not in the ensemble."""
+    """Every candidate that finished all its folds, weight 0 when it is not in the ensemble; where the time ended
+    before any did, those with most folds."""
     predictions: Ref
-    """Out-of-fold predictions of the ensemble, calibrated (float64 [train rows, classes or 1])."""
+    """Out-of-fold predictions of the ensemble, calibrated (float64 [rows of the members' folds, classes or 1])."""
     metric: str
     work: float
+    """Work units that were counted, of all that was fitted."""
     unfinished: list[str]
+    searched: list[Candidate] = []
+    """Settings that the search found beside the plan's candidates, tried or not."""
 
 
 class Training(Record, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from forgeline import __version__, catalog, records
+from forgeline import __version__, catalog, portfolio, records
 from forgeline.engine.clock import Stopwatch
 from forgeline.engine.store import Artefacts, write_atomic
 from forgeline.errors import BadInput, Stop
@@ -79,6 +79,10 @@ class Runner:
 
             for role in ("review", "probabilities", "ledger", "schema"):
                 inputs |= file_digests(role, getattr(self.ask.assess, role), self.work)
+        if stage == "plan":
+            from forgeline.stages.snapshot import file_digests
+
+            inputs |= file_digests("portfolio", self.ask.plan.portfolio or str(portfolio.SHIPPED), self.work)
         return Made(
             inputs=inputs,
             ask=without_workers(ask),

@@ -327,7 +327,8 @@ def check_parts(ask: Spec) -> None:
         raise BadInput(what, where="[evaluate] suites", remedy="None are known.")
     if ask.plan.metric:
         catalog.load("metrics", ask.plan.metric, "[plan] metric")
-    plan.families(ask.train)
+    if ask.train.families != "auto":
+        plan.families(ask.train)
 
 
 def new_name(ask: Spec) -> str:

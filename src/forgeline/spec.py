@@ -97,6 +97,8 @@ class Plan(Section, frozen=True):
 
     metric: str = ""
     """Metric the model is selected by; default log_loss for classes, rmse for regression."""
+    portfolio: str = ""
+    """A portfolio file of your own, relative to the spec's folder; default: the shipped one."""
 
 
 class Train(Section, frozen=True):
@@ -110,6 +112,13 @@ class Compress(Section, frozen=True):
 
     most_loss: Annotated[float, Meta(ge=0.0)] = 0.002
     """Largest relative loss of the metric, on out-of-fold predictions."""
+    most_size: str = "20MB"
+    """Largest model that may ship, such as `20MB`; members go until it is kept, whatever the loss."""
+
+    @property
+    def most_bytes(self) -> int:
+        """The size limit in bytes."""
+        return parse_bytes(self.most_size)
 
 
 class Evaluate(Section, frozen=True):
@@ -224,6 +233,7 @@ def check(asked: dict[str, Any], where: str = "spec") -> Spec:
     except msgspec.ValidationError as error:
         raise wrong_value(str(error), asked, where) from None
     check_budget(spec.budget, where)
+    parse_bytes(spec.compress.most_size, f"{where} [compress]")
     for name, condition in spec.gates.items():
         parse_gate(name, condition)
     return spec
@@ -335,11 +345,12 @@ def parse_seconds(text: str) -> float:
     return seconds
 
 
-def parse_bytes(text: str) -> int:
+def parse_bytes(text: str, where: str = "[budget]") -> int:
     """Bytes of `6GB`, `512 MB`, `1.5GiB`. Errors: BadInput."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?\s*", text)
     if not found:
-        raise BadInput(f"memory {text!r} is no size", where="[budget]", remedy="Write 6GB or 512MB.")
+        what = "memory" if "budget" in where else "most_size"
+        raise BadInput(f"{what} {text!r} is no size", where=where, remedy="Write 6GB or 512MB.")
     power = " KMGT".index(found[2].upper() or " ")
     return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
 

@@ -6,7 +6,7 @@ Shapes: N training rows, F features, K outputs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import numpy as np
 from forgeline import catalog, kinds, models, records
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode
+from forgeline.engine.controller import PROBES, Key, Listed, Schedule
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts
@@ -27,8 +28,6 @@ from forgeline.records import Candidate, Ref, Unit
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
 
-Key = tuple[str, int]
-"""(candidate, the fold it does not see; the number of folds for all rows)."""
 SMALLEST_SHARE = 0.1
 """A unit that goes over its memory is tried with half its rows, down to this share of them."""
 CHECKED_ROWS = 4096
@@ -42,65 +41,72 @@ class Bench:
     """Where units are fitted, and what they are fitted from."""
 
     refinement: records.Refinement
-    plan: records.Plan
+    candidates: dict[str, Candidate]
+    """Everything that may be fitted, by name."""
     data: Data
     work: Workspace
     lost: dict[str, str] = field(default_factory=dict)
     """Unit → why it is not there."""
 
+    seconds: dict[Key, float] = field(default_factory=dict)
+    """Seconds that each finished unit took."""
+    paces: dict[Key, float] = field(default_factory=dict)
+    """Seconds that each finished unit's graph takes for a row."""
+
+    spent: float = 0.0
+    """Work units that were counted so far."""
+
+    def __post_init__(self) -> None:
+        """Read what was found and measured before this process began, or in the run that is replayed."""
+        for line in [*self.work.replay, *self.work.log.lines]:
+            if line["do"] == "searched":
+                found = msgspec.convert(line["candidate"], Candidate)
+                self.candidates[found.name] = found
+        for line in self.work.log.lines:
+            if line["do"] == "unit":
+                self.measured(line)
+
+    def admit(self, candidate: Candidate) -> None:
+        """Let a candidate compete that the plan did not name, and keep it in the work log."""
+        if candidate.name not in self.candidates:
+            self.candidates[candidate.name] = candidate
+            self.work.note("searched", stage="train", candidate=candidate)
+
+    def measured(self, line: dict[str, Any]) -> None:
+        """Keep what a line of the work log says of its unit."""
+        key = line["unit"]["candidate"], line["unit"]["fold"]
+        self.seconds[key] = float(line["seconds"])
+        self.paces[key] = float(line["predict_seconds_per_row"])
+
     def fit(
         self,
-        order: Sequence[Key],
+        schedule: Schedule[Unit],
         phase: str,
         remaining: Callable[[], float],
         told: Callable[[dict[Key, Unit]], None],
     ) -> dict[Key, Unit]:
-        """Finished units in work order; what the work log has is not redone.
+        """Finished units in the order of the schedule; what the work log has is not done again.
 
-        Under a work budget all of the order is done. Under a time budget as much as `remaining` allows, and the
-        log's `close` line says how much that was, and what was lost, which a replay follows. `told` hears of every
-        finished unit.
+        The schedule sees the finished units, and None of those that were lost. Where `remaining` comes to 0 the rest is
+        left; the log's `close` line says what was finished and what was lost, which a replay follows. `told` hears of
+        every finished unit.
         """
         closed = self.work.decided("close", stage="train", phase=phase)
         if closed:
-            order = [(name, fold) for name, fold in closed["units"]]
+            schedule = Listed([(name, fold) for name, fold in closed["units"]])
             self.lost |= closed.get("lost", {})
-        done = finished_units(self.work)
-        missing = [key for key in order if key not in done]
-        with self.work.progress(phase, len(order)) as bar:
-            bar.done = len(order) - len(missing)
-            told(done)
-            for key, unit in self.run(missing, remaining):
-                done[key] = unit
-                bar.step(key[0])
-                told(done)
-        finished = {key: done[key] for key in order if key in done}
+        desk = Desk(self, schedule, finished_units(self.work), told)
+        with self.work.progress(phase, len(closed["units"]) if closed else 0) as bar:
+            for outcome in self.work.workers.feed(desk.give, remaining):
+                if unit := desk.take(outcome):
+                    bar.step(unit.candidate)
+        finished = {key: unit for key in desk.named if (unit := desk.results.get(key))}
         if not self.work.log.find("close", stage="train", phase=phase):
             units = [list(key) for key in finished]
             self.work.note("close", stage="train", phase=phase, units=units, lost=self.lost)
         return finished
 
-    def run(self, order: Sequence[Key], remaining: Callable[[], float]) -> Iterator[tuple[Key, Unit]]:
-        """Fit units in workers and log each; those over their memory are tried again with fewer rows."""
-        named = {each.name: each for each in self.plan.facts.candidates}
-        jobs = [self.job(named[name], fold, share_of(name, fold, self.work)) for name, fold in order]
-        while jobs:
-            again = []
-            for outcome in self.work.workers.run(jobs, remaining):
-                arguments = outcome.job.arguments
-                if outcome.value is not None:
-                    unit = msgspec.convert(outcome.value["unit"], Unit)
-                    seconds = round(outcome.seconds, 3)
-                    self.work.note("unit", stage="train", unit=unit, seconds=seconds, **timing(outcome))
-                    yield (unit.candidate, unit.fold), unit
-                elif outcome.lost == "memory" and arguments["share"] / 2 >= SMALLEST_SHARE:
-                    smaller = arguments | {"share": arguments["share"] / 2}
-                    again.append(Job(outcome.job.name, outcome.job.call, smaller))
-                else:
-                    self.lost[outcome.job.name] = outcome.lost
-            jobs = again
-
-    def job(self, candidate: Candidate, fold: int, share: float) -> Job:
+    def job(self, candidate: Candidate, fold: int, share: float, steps: int | None) -> Job:
         """The call that fits one unit in a worker."""
         facts = self.refinement.facts
         arguments = {
@@ -113,12 +119,78 @@ class Bench:
             "setting": candidate.setting,
             "fold": fold,
             "share": share,
+            "steps": steps,
             "task": self.data.task,
             "outputs": self.data.outputs,
             "seed": (self.work.seed.root, self.work.seed.path),
         }
         what = "all rows" if fold == facts.fold_count else f"fold {fold + 1}"
         return Job(f"{candidate.name} {what}", "forgeline.units:fit_unit", arguments)
+
+
+@dataclass
+class Desk:
+    """Where units are given out and come back to."""
+
+    bench: Bench
+    schedule: Schedule[Unit]
+    before: dict[Key, Unit]
+    """Units that were finished before this process began."""
+    told: Callable[[dict[Key, Unit]], None]
+    named: list[Key] = field(default_factory=list)
+    results: dict[Key, Unit | None] = field(default_factory=dict)
+    again: list[Job] = field(default_factory=list)
+
+    def give(self) -> Job | None:
+        """The next unit to fit; one that went over its memory comes first, with fewer rows."""
+        if self.again:
+            return self.again.pop()
+        while (key := self.schedule.next(self.named, self.results)) is not None:
+            self.named.append(key)
+            if key not in self.before:
+                return self.job(*key)
+            self.finish(key, self.before[key])
+        return None
+
+    def job(self, name: str, fold: int) -> Job:
+        """The job that fits a unit; a replayed one is given the rows and steps that it had."""
+        bench = self.bench
+        replayed = replayed_unit(name, fold, bench.work)
+        share = 1.0 if replayed is None else float(replayed["share"])
+        steps = self.steps(name, fold) if replayed is None else replayed["steps"]
+        return bench.job(bench.candidates[name], fold, share, steps)
+
+    def steps(self, name: str, fold: int) -> int | None:
+        """The mean of the last steps that the probes chose; the probes themselves choose their own."""
+        if fold < PROBES:
+            return None
+        found = [self.results.get((name, probe)) for probe in range(PROBES)]
+        steps = [unit.steps for unit in found if unit and unit.steps]
+        return max(1, round(sum(steps) / len(steps))) if steps else None
+
+    def take(self, outcome: Outcome) -> Unit | None:
+        """The unit that came back, logged; None where it was lost, or is tried again."""
+        arguments, work = outcome.job.arguments, self.bench.work
+        key = arguments["candidate"], arguments["fold"]
+        if outcome.value is not None:
+            unit = msgspec.convert(outcome.value["unit"], Unit)
+            seconds = round(outcome.seconds, 3)
+            self.bench.measured(work.note("unit", stage="train", unit=unit, seconds=seconds, **timing(outcome)))
+            self.finish(key, unit)
+            return unit
+        if outcome.lost == "memory" and arguments["share"] / 2 >= SMALLEST_SHARE:
+            smaller = arguments | {"share": arguments["share"] / 2}
+            self.again.append(Job(outcome.job.name, outcome.job.call, smaller))
+        else:
+            self.bench.lost[outcome.job.name] = outcome.lost
+            self.results[key] = None
+        return None
+
+    def finish(self, key: Key, unit: Unit) -> None:
+        """Tell everyone."""
+        self.results[key] = unit
+        self.bench.spent += unit.work
+        self.told({key: unit for key, unit in self.results.items() if unit})
 
 
 def finished_units(work: Workspace) -> dict[tuple[str, int], Unit]:
@@ -140,11 +212,11 @@ def timing(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def share_of(candidate: str, fold: int, work: Workspace) -> float:
-    """The share of rows that a replayed run had to make do with; else all."""
+def replayed_unit(candidate: str, fold: int, work: Workspace) -> dict[str, Any] | None:
+    """The unit of that name in the log that is replayed."""
     lines = [line["unit"] for line in work.replay if line["do"] == "unit"]
-    found = [each["share"] for each in lines if each["candidate"] == candidate and each["fold"] == fold]
-    return float(found[-1]) if found else 1.0
+    found = [each for each in lines if each["candidate"] == candidate and each["fold"] == fold]
+    return found[-1] if found else None
 
 
 def fit_unit(
@@ -158,6 +230,7 @@ def fit_unit(
     setting: dict[str, Any],
     fold: int,
     share: float,
+    steps: int | None,
     task: kinds.Task,
     outputs: int,
     seed: tuple[int, tuple[str | int, ...]],
@@ -178,13 +251,23 @@ def fit_unit(
     if share < 1:
         train_N = np.sort(own.child("share").generator().choice(train_N, int(share * len(train_N)), replace=False))
     y_train, present, center, scale = standardised(y_N[train_N], task)
-    x_train = encode.transform(fitted_recipe, rows, train_N)
-    shape = kinds.Shape(len(train_N), x_train.shape[1], task_of(task, present), len(present) or 1)
-    given = kinds.TrainRows(x_train, y_train, None if weight_N is None else weight_N[train_N], shape)
-    fitted = catalog.load("families", family).build(shape, setting, own).fit(given)
-    del x_train, given
+    target_NY = encode.target_columns(y_N[train_N], outputs) if fitted_recipe.means else None
+    x_train = encode.transform(fitted_recipe, rows, train_N, target_NY)
+    narrow = task_of(task, present)
+    shape = kinds.Shape(len(train_N), x_train.shape[1], narrow, len(present) or 1, fitted_recipe.flags)
     probe_N = held_N if len(held_N) else train_N[:CHECKED_ROWS]
     x_probe = encode.transform(fitted_recipe, rows, probe_N)
+    held = None
+    if steps is None and len(held_N):
+        judged_N = np.isin(y_N[held_N], present) if present else np.ones(len(held_N), bool)
+        y_held = np.searchsorted(present, y_N[held_N]) if present else (y_N[held_N] - center) / scale
+        some = None if weight_N is None else weight_N[held_N][judged_N]
+        held = kinds.TrainRows(x_probe[judged_N], y_held[judged_N], some, shape) if judged_N.any() else None
+    train_weight = None if weight_N is None else weight_N[train_N]
+    given = kinds.TrainRows(x_train, y_train, train_weight, shape, held, steps)
+    module = catalog.load("families", family)
+    fitted = module.build(shape, setting, own).fit(given)
+    del x_train, given
     scores_NK = spread_array(np.asarray(fitted.predict(x_probe), dtype=np.float64), present, outputs, task)
     graph = Graph()
     scores = fitted.graph(graph, graph.input("x", "float", x_probe.shape[1]))
@@ -201,6 +284,8 @@ def fit_unit(
         share=share,
         center=center,
         scale=scale,
+        steps=getattr(fitted, "steps", None),
+        work=float(module.cost(shape, setting).work * getattr(fitted, "done", 1.0)),
     )
     return {"unit": msgspec.to_builtins(unit), "predict_seconds_per_row": pace}
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PRELOAD = (
     *("forgeline.stages.train", "forgeline.stages.refine", "lightgbm", "onnxruntime", "scipy.optimize"),
-    *("sklearn.ensemble", "sklearn.linear_model"),
+    *("sklearn.cluster", "sklearn.ensemble", "sklearn.linear_model", "catboost"),
 )
 """Imported once, by the forkserver, before the first worker is asked for."""
 

@@ -174,3 +174,55 @@ def test_flags_are_the_features_of_0_and_1():
 def test_only_named_columns_are_read():
     table = columns(pl.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]}))
     assert encode.fit(table, all_rows(table), ["y"]).columns == ["y"]
+
+
+# ---------------------------------------------------------------- means of the target
+
+
+def many_levels(rows=60, levels=12):
+    """Rows of a category with many levels, each of which has a target of its own, and the target."""
+    codes_N = np.arange(rows) % levels
+    texts = [None if row == 7 else f"level {code}" for row, code in enumerate(codes_N)]
+    table = columns(pl.DataFrame({"city": texts}))
+    return table, codes_N.astype(float)[:, None]
+
+
+def test_means_of_a_level_are_drawn_to_the_mean_of_all():
+    table, target_NY = many_levels()
+    recipe = encode.fit(table, all_rows(table), None, target_NY)
+    (piece,) = recipe.means
+    place = piece.levels.index("level 3")
+    assert piece.values[place][0] == pytest.approx((5 * 3 + 10 * target_NY.mean()) / 15)
+    assert piece.values[-2][0] == pytest.approx(target_NY.mean())
+    assert piece.values[-1][0] == pytest.approx((7 + 10 * target_NY.mean()) / 11)
+    assert recipe.features[-1].name == "target mean 1 of city"
+
+
+def test_no_row_is_told_its_own_target():
+    """A level of one row says what an unseen one does when the row itself is trained on."""
+    table, target_NY = many_levels(rows=12)
+    recipe = encode.fit(table, all_rows(table), None, target_NY)
+    training_N = encode.transform(recipe, table, all_rows(table), target_NY)[:, -1]
+    asked_N = encode.transform(recipe, table, all_rows(table))[:, -1]
+    assert np.corrcoef(asked_N, target_NY[:, 0])[0, 1] > 0.99
+    assert np.corrcoef(training_N, target_NY[:, 0])[0, 1] < 0.0
+
+
+def test_few_levels_or_no_target_make_no_means():
+    table, target_NY = many_levels(levels=9)
+    assert encode.fit(table, all_rows(table), None, target_NY).means == []
+    assert encode.fit(many_levels()[0], all_rows(table)).means == []
+
+
+def test_what_means_are_taken_of():
+    assert encode.target_columns(np.array([0, 1, 1]), 2).tolist() == [[0], [1], [1]]
+    assert encode.target_columns(np.array([0, 2]), 3).tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert encode.target_columns(np.array([1.0, 3.0]), 1).tolist() == [[-1], [1]]
+    assert encode.target_columns(np.array([0, 1]), 11) is None
+
+
+def test_the_graph_looks_means_up():
+    table, target_NY = many_levels()
+    recipe = encode.fit(table, all_rows(table), None, np.column_stack([target_NY, -target_NY]))
+    new = columns(pl.DataFrame({"city": ["level 3", None, "nowhere"]}))
+    assert np.array_equal(onnx_features(recipe, new), encode.transform(recipe, new, np.arange(3)))

@@ -95,6 +95,22 @@ def test_every_job_has_one_outcome(work):
     assert workers.take_usage() == Usage()
 
 
+def test_what_is_next_is_decided_when_a_worker_is_free(jobs_folder):
+    """Each job doubles the last answer, so it can only be given once that is known."""
+    workers, answers = Workers(2, 2**31), [1]
+    asked = []
+
+    def give():
+        if len(asked) < len(answers) <= 4:
+            asked.append(answers[-1])
+            return Job(f"{len(asked)}", "forgeline_jobs:double", {"x": answers[-1]})
+        return None
+
+    for outcome in workers.feed(give, lambda: 60.0):
+        answers.append(outcome.value)
+    assert asked == [1, 2, 4, 8]
+
+
 def test_an_error_is_told_with_its_type_and_the_others_go_on(work):
     outcomes, _ = work(("fail", {"text": "no such level"}), ("double", {"x": 1}), ("double", {"y": 1}))
     assert (outcomes[0].value, outcomes[0].lost) == (None, "ValueError: no such level")

@@ -108,17 +108,20 @@ def test_the_graph_equals_the_mean_of_native_models(runs, target):
     weight_N = np.load(files["weight.npy"]) if "weight.npy" in files else None
     rows_N = test_rows(run)
     test = arrays.from_frame(frame_of(run)[rows_N], [(each.name, each.kind) for each in facts.inputs])
-    settings = {each.name: each.setting for each in done(run)["plan"].facts.candidates}
+    competed = [*done(run)["plan"].facts.candidates, *done(run)["train"].facts.searched]
+    settings = {each.name: each.setting for each in competed}
     total = np.zeros((len(rows_N), outputs))
     for member in compression.kept:
         for fold, recipe in enumerate(encode.decode(store.get(ref.digest)) for ref in facts.recipes[:-1]):
             here_N = np.flatnonzero(fold_N != fold)
             y, present, center, scale = units.standardised(y_N[here_N], task)
-            x_NF = encode.transform(recipe, table, here_N)
+            target_NY = encode.target_columns(y_N[here_N], outputs) if recipe.means else None
+            x_NF = encode.transform(recipe, table, here_N, target_NY)
             shape = kinds.Shape(len(here_N), x_NF.shape[1], task, len(present) or 1)
             seed = Seed(0).child("train", member.candidate, fold)
             model = catalog.load("families", member.family).build(shape, settings[member.candidate], seed)
-            fitted = model.fit(kinds.TrainRows(x_NF, y, None if weight_N is None else weight_N[here_N], shape))
+            weights = None if weight_N is None else weight_N[here_N]
+            fitted = model.fit(kinds.TrainRows(x_NF, y, weights, shape, steps=member.units[fold].steps))
             scores = fitted.predict(encode.transform(recipe, test, np.arange(len(rows_N)))) * scale + center
             total += member.weight / facts.fold_count * scores
     from forgeline.models import calibrated

@@ -3,6 +3,7 @@ import io
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from forgeline.engine import columns, ledger, targets
 from forgeline.engine.rows import Held
 from forgeline.engine.seeds import Seed
 from forgeline.errors import BadInput
-from forgeline.stages.assess import assess
+from forgeline.stages.assess import assess, unscored
 
 DRAW = np.random.default_rng(12)
 ROWS = 600
@@ -400,3 +401,18 @@ def test_ordinary_values_are_shown():
     (shown,) = (each for each in record.histograms if each.title == "city")
     assert shown.levels == sorted(shown.levels, key=lambda level: -shown.counts[shown.levels.index(level)])
     assert set(shown.levels) == {f"city {at}" for at in range(7)}
+
+
+def test_leaks_into_a_file_without_labels_block_nothing():
+    found = records.Finding(code="leak.duplicate", severity="block", says="Rows repeat.")
+    other = records.Finding(code="target_copy", severity="block", says="A copy.")
+
+    def facts(digest, labelled):
+        return SimpleNamespace(test_digest=digest, test_labelled=labelled)
+
+    assert unscored(found, facts("ab", True)) is found
+    assert unscored(found, facts(None, False)) is found
+    assert unscored(other, facts("ab", False)) is other
+    eased = unscored(found, facts("ab", False))
+    assert eased.severity == "warn"
+    assert eased.says.startswith("Rows repeat. The file has no labels")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from forgeline import spec
 from forgeline.records import Calibration, Member, Ref, Unit
 from forgeline.stages import compress
 from forgeline.stages.compress import Option, counted_choice, price, saved
@@ -37,6 +38,20 @@ def test_the_fewest_bytes_are_chosen_then_the_fewest_operations():
     options = [option("a", size_bytes=9, flops=1.0), option("b", size_bytes=5, flops=8.0)]
     assert counted_choice(options).names == ["b"]
     assert counted_choice([*options, option("c", size_bytes=5, flops=7.0)]).names == ["c"]
+
+
+def test_what_is_too_large_does_not_ship_whatever_the_loss():
+    ask = spec.Compress(most_loss=0.01, most_size="50B")
+    whole, half, quarter = (
+        option("a", "b", "c", size_bytes=100),
+        option("a", "b", loss=0.03, size_bytes=50),
+        option("a", loss=0.2, size_bytes=25),
+    )
+    assert compress.affordable([whole, half, quarter], ask) == [half]
+    assert compress.affordable([whole, option("a", "b", loss=0.001, size_bytes=40)], ask)[0].loss == 0.001
+    assert compress.affordable([whole], ask) == [whole]  # there is nothing smaller
+    roomy = spec.Compress(most_loss=0.05)
+    assert compress.affordable([whole, half, quarter], roomy) == [whole, half]
 
 
 def test_size_is_that_of_the_graphs():

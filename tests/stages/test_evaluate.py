@@ -93,11 +93,12 @@ def test_a_baseline_that_is_not_there_says_why():
 def test_the_gap_is_positive_for_a_model_that_remembers():
     cv = exam(binary(POSITIVE), TRUTH, name="cv")
     sure = binary(np.clip(TRUTH, 0.01, 0.99))
+    judged, rows_N = data(TRUTH, "binary", 2), np.arange(len(TRUTH))
     for metric in ("log_loss", "roc_auc"):
-        assert evaluate.overfit(metric, cv, sure, data(TRUTH, "binary", 2))[f"gap.{metric}"].value > 0.05
-    same = evaluate.overfit("log_loss", cv, cv.p_NK, data(TRUTH, "binary", 2))
+        assert evaluate.overfit(metric, cv, sure, judged, rows_N)[f"gap.{metric}"].value > 0.05
+    same = evaluate.overfit("log_loss", cv, cv.p_NK, judged, rows_N)
     assert same["gap.log_loss"].value == 0.0
-    assert evaluate.overfit("log_loss", cv, None, data(TRUTH, "binary", 2))["gap.log_loss"].why
+    assert evaluate.overfit("log_loss", cv, None, judged, rows_N)["gap.log_loss"].why
 
 
 # ---------------------------------------------------------------- groups

@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from forgeline import catalog, kinds, spec
+from forgeline import catalog, kinds, portfolio, spec
 from forgeline.errors import BadInput
+from forgeline.portfolio import Order, Point, Portfolio
 from forgeline.records import Candidate, Cost
 from forgeline.stages import plan
 
@@ -27,29 +28,65 @@ def test_metrics_suit_the_task():
         plan.metric_for("roc_acu", "binary")
 
 
-def test_at_most_twelve_candidates_and_the_cheapest_first():
-    found = plan.candidates(spec.Train(), SHAPE, WORK)
-    assert 3 <= len(found) <= plan.MOST_CANDIDATES
-    assert {each.family for each in found} == set(catalog.names("families"))
-    first = {each.family: place for place, each in reversed(list(enumerate(found)))}
-    costs = [found[place].cost.work for place in sorted(first.values())]
-    assert costs == sorted(costs)
+LEARNED = Portfolio(
+    about="made up",
+    points={
+        "boosting": Point("lightgbm", {"leaves": 7}, 0.5),
+        "straight": Point("linear"),
+        "forest": Point("extra_trees"),
+    },
+    orders=[
+        Order("classes", 2000, ["straight", "boosting", "forest"]),
+        Order("classes", None, ["boosting", "straight"]),
+        Order("values", None, ["boosting"]),
+    ],
+)
+
+
+def test_the_portfolios_order_for_the_size_and_task():
+    def names(shape):
+        return [each.name for each in plan.candidates(spec.Train(families=["linear", "lightgbm"]), shape, LEARNED)]
+
+    assert names(SHAPE) == ["straight", "boosting"]
+    assert names(kinds.Shape(3000, 20, "binary", 2)) == ["boosting", "straight"]
+    assert names(kinds.Shape(3000, 20, "regression", 1))[0] == "boosting"
+
+
+def test_a_point_is_the_familys_default_but_for_what_it_says_and_costs_what_will_be_needed():
+    (found,) = plan.from_portfolio(LEARNED, ["lightgbm"], SHAPE)
+    module = catalog.load("families", "lightgbm")
+    assert found.setting == module.space(SHAPE).points[0] | {"leaves": 7}
+    assert found.cost.work == pytest.approx(module.cost(SHAPE, found.setting).work / 2)
+
+
+def test_a_family_that_the_portfolio_does_not_know_competes_with_its_own_points():
+    found = plan.candidates(spec.Train(families=["kernel", "lightgbm"]), SHAPE, LEARNED)
+    names = [each.name for each in found]
+    assert [name for name in names if name.startswith("kernel")] == ["kernel-1", "kernel-2", "kernel-3"]
+    assert names.count("boosting") == 1
+
+
+def test_every_family_that_competes_unasked_is_in_the_shipped_portfolio_or_beside_it():
+    found = plan.candidates(spec.Train(), SHAPE, portfolio.read(None))
+    assert {each.family for each in found} == {name for name in catalog.names("families") if plan.competes(name)}
     assert len({each.name for each in found}) == len(found)
-
-
-def test_each_familys_own_order_is_kept():
-    found = plan.candidates(spec.Train(), SHAPE, WORK)
-    for family in catalog.names("families"):
-        names = [each.name for each in found if each.family == family]
-        assert names == [f"{family}-{place + 1}" for place in range(len(names))]
 
 
 def test_a_family_with_a_setting_competes_with_that_one():
     train = spec.Train(families=["linear", {"use": "lightgbm", "trees": 7}])
-    found = {each.name: each for each in plan.candidates(train, SHAPE, WORK)}
+    found = {each.name: each for each in plan.candidates(train, SHAPE, LEARNED)}
     assert found["lightgbm-1"].setting["trees"] == 7
     assert found["lightgbm-1"].setting.keys() == catalog.load("families", "lightgbm").space(SHAPE).points[0].keys()
     assert {each.family for each in found.values()} == {"linear", "lightgbm"}
+
+
+def test_a_family_whose_package_is_missing_is_left_out_or_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr(catalog.load("families", "catboost"), "REQUIRES", ("no_such_package", "boost"))
+    assert not plan.competes("catboost")
+    assert plan.competes("linear")
+    assert not plan.competes("neighbours")  # it keeps rows
+    with pytest.raises(BadInput, match=r"needs the package no_such_package.*forgeline\[boost\]"):
+        plan.families(spec.Train(families=["catboost"]))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +99,7 @@ def test_a_family_with_a_setting_competes_with_that_one():
 )
 def test_families_that_cannot_be(families, says):
     with pytest.raises(BadInput, match=says):
-        plan.candidates(spec.Train(families=families), SHAPE, WORK)
+        plan.candidates(spec.Train(families=families), SHAPE, LEARNED)
 
 
 def test_what_fits_the_work_in_order():

@@ -1,10 +1,12 @@
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 
 from forgeline import records, spec, units
 from forgeline.engine.clock import Clock
+from forgeline.engine.controller import Listed
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts, Store, WorkLog
@@ -107,10 +109,22 @@ def test_a_graph_that_differs_is_refused(wrong):
 # ---------------------------------------------------------------- units
 
 
-def test_a_candidate_counts_when_all_its_folds_are_done():
+def a_bench(plan, work, folds=2):
+    refinement = SimpleNamespace(facts=SimpleNamespace(fold_count=folds))
+    return units.Bench(refinement, {each.name: each for each in plan.facts.candidates}, None, work)
+
+
+def test_candidates_count_when_all_their_folds_are_done():
+    bench = a_bench(a_plan("b", "a", "c"), SimpleNamespace(replay=[], log=SimpleNamespace(lines=[])))
     done = {("a", 0): unit("a", 0), ("a", 1): unit("a", 1), ("b", 0): unit("b", 0)}
-    members = train.complete(done, a_plan("b", "a", "c"), 2)
-    assert [(member.candidate, len(member.units)) for member in members] == [("a", 2)]
+    assert [(each.candidate, len(each.units)) for each in train.complete(done, bench)] == [("a", 2)]
+
+
+def test_where_none_is_done_those_count_that_share_most_folds():
+    bench = a_bench(a_plan("a", "b", "c", "d"), SimpleNamespace(replay=[], log=SimpleNamespace(lines=[])), folds=5)
+    done = {key: unit(*key) for key in (("a", 0), ("b", 0), ("b", 1), ("c", 0), ("c", 1), ("d", 1))}
+    assert [each.candidate for each in train.complete(done, bench)] == ["b", "c"]
+    assert train.complete({}, bench) == []
 
 
 def test_units_whose_files_are_torn_are_not_finished(tmp_path):
@@ -130,23 +144,46 @@ def refs(digests):
     return {name: {"digest": digest, "size_bytes": 1} for name, digest in digests.items()}
 
 
-def test_a_replay_trains_on_the_same_share_of_rows():
-    line = {"do": "unit", "unit": {"candidate": "a", "fold": 1, "share": 0.25}}
+def test_a_replay_trains_on_the_same_share_of_rows_and_as_many_steps():
+    line = {"do": "unit", "unit": {"candidate": "a", "fold": 1, "share": 0.25, "steps": 7}}
     work = SimpleNamespace(replay=[{"do": "open"}, line])
-    assert [units.share_of("a", fold, work) for fold in (0, 1)] == [1.0, 0.25]
+    assert units.replayed_unit("a", 0, work) is None
+    assert units.replayed_unit("a", 1, work) == line["unit"]
+
+
+def a_workspace(folder, replay=()):
+    return Workspace(
+        folder, Store(folder), folder, Clock(None), Seed(0), Workers(1, 2**30), WorkLog(folder / "again"),
+        replay=list(replay), quiet=True,
+    )  # fmt: skip
 
 
 def test_a_replay_is_told_what_was_lost(tmp_path):
-    log = WorkLog(tmp_path / "work.log")
-    log.append({"do": "close", "stage": "train", "phase": "train", "units": [], "lost": {"a fold 1": "memory"}})
-    work = Workspace(
-        tmp_path, Store(tmp_path), tmp_path, Clock(None), Seed(0), Workers(1, 2**30), WorkLog(tmp_path / "again"),
-        replay=log.lines, quiet=True,
-    )  # fmt: skip
-    bench = units.Bench(None, a_plan("a"), None, work)
-    assert bench.fit([("a", 0), ("a", 1)], "train", lambda: 1.0, lambda done: None) == {}
+    line = {"do": "close", "stage": "train", "phase": "train", "units": [], "lost": {"a fold 1": "memory"}}
+    bench = a_bench(a_plan("a"), a_workspace(tmp_path, [line]))
+    assert bench.fit(Listed([("a", 0), ("a", 1)]), "train", lambda: 1.0, lambda done: None) == {}
     assert bench.lost == {"a fold 1": "memory"}
-    assert work.log.find("close")["lost"] == bench.lost
+    assert bench.work.log.find("close")["lost"] == bench.lost
+
+
+def test_later_folds_make_as_many_steps_as_the_first_two_chose_on_average(tmp_path):
+    bench = a_bench(a_plan("a", "b"), a_workspace(tmp_path))
+    desk = units.Desk(bench, Listed([]), {}, lambda done: None)
+    for name, fold, steps in (("a", 0, 100), ("a", 1, 61), ("b", 0, None), ("b", 1, None)):
+        desk.finish((name, fold), msgspec.structs.replace(unit(name, fold), steps=steps, work=0.5))
+    assert [desk.steps("a", fold) for fold in (0, 1, 2, 5)] == [None, None, 80, 80]
+    assert desk.steps("b", 2) is None
+    assert bench.spent == 2.0
+
+
+def test_a_candidate_that_the_search_found_is_known_to_a_later_process(tmp_path):
+    bench = a_bench(a_plan("a"), a_workspace(tmp_path))
+    found = msgspec.structs.replace(bench.candidates["a"], name="a-search-1-1", why="found by the search")
+    bench.admit(found)
+    bench.admit(found)
+    again = a_bench(a_plan("a"), a_workspace(tmp_path))
+    assert again.candidates["a-search-1-1"] == found
+    assert [line["do"] for line in again.work.log.lines] == ["searched"]
 
 
 # ---------------------------------------------------------------- when nothing is finished

@@ -14,6 +14,7 @@ import numpy as np
 
 from forgeline.engine.arrays import MISSING, MISSING_DATE, Arrays
 from forgeline.engine.graph import Graph
+from forgeline.engine.seeds import Seed
 
 LARGEST = float(np.finfo(np.float32).max)
 DAY = 86_400_000_000
@@ -51,6 +52,15 @@ class Category(Piece, frozen=True):
     """Of each level, of others, of missing: one more feature; empty when the levels are few."""
 
 
+class Means(Piece, frozen=True):
+    """A category of many levels: what the target is on average where the level is (target encoding)."""
+
+    levels: list[str]
+    """Every level that was seen, sorted."""
+    values: list[list[float]]
+    """Of each level, of unseen ones, of missing: the smoothed mean of each column of the target."""
+
+
 class Date(Piece, frozen=True):
     """A date: calendar fields, imputed with the median date."""
 
@@ -71,11 +81,14 @@ class Recipe(msgspec.Struct, frozen=True):
     numbers: list[Number]
     categories: list[Category]
     dates: list[Date]
+    means: list[Means] = []
 
     @property
     def columns(self) -> list[str]:
         """Raw columns that are read."""
-        return [piece.column for piece in (*self.numbers, *self.categories, *self.dates)]
+        return list(
+            dict.fromkeys(piece.column for piece in (*self.numbers, *self.categories, *self.dates, *self.means))
+        )
 
     @property
     def features(self) -> list[Feature]:
@@ -113,6 +126,10 @@ def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
     for field in FIELDS:
         yield from ((f"{field} of {piece.column}", piece.column) for piece in recipe.dates if field in piece.fields)
     yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.dates if piece.missing)
+    for piece in recipe.means:
+        yield from (
+            (f"target mean {place + 1} of {piece.column}", piece.column) for place in range(len(piece.values[0]))
+        )
 
 
 # ---------------------------------------------------------------- fit
@@ -122,6 +139,7 @@ def fit(
     arrays: Arrays,
     rows_N: np.ndarray,
     columns: Sequence[str] | None = None,
+    target_NY: np.ndarray | None = None,
     *,
     top: int = 64,
     least_count: int = 2,
@@ -131,7 +149,8 @@ def fit(
     """The recipe of the given rows.
 
     A category keeps at most `top` levels, each with at least `least_count` rows and `least_share` of all rows;
-    with more than `many` of them, the log count of the level is a feature as well.
+    with more than `many` of them, the log count of the level is a feature as well, and so is, where `target_NY` tells
+    the target of the rows, its mean at that level.
     """
     wanted = set(arrays.columns if columns is None else columns)
     least = max(least_count, int(np.ceil(least_share * len(rows_N))))
@@ -150,6 +169,13 @@ def fit(
             ),
         ),
         dates=kept(arrays.dates, wanted, lambda j: fit_date(arrays.dates[j], arrays.dates_ND[rows_N, j])),
+        means=[]
+        if target_NY is None
+        else kept(
+            arrays.categories,
+            wanted,
+            lambda j: fit_means(arrays.categories[j], arrays.codes_NC[rows_N, j], arrays.levels[j], target_NY, many),
+        ),
     )
 
 
@@ -160,6 +186,18 @@ def kept(names: list[str], wanted: set[str], fit_column: Callable[[int], P | Non
     """The fitted pieces of the wanted columns, without those that give no feature."""
     pieces = (fit_column(index) for index, name in enumerate(names) if name in wanted)
     return [piece for piece in pieces if piece is not None]
+
+
+def target_columns(y_N: np.ndarray, outputs: int, *, most: int = 10) -> np.ndarray | None:
+    """What means are taken of, float64 [N, Y]: a flag for each class (of two the second), or the value in standard
+    units; None for more classes than `most`."""
+    if outputs == 1:
+        values_N: np.ndarray = (y_N - y_N.mean()) / (y_N.std() or 1.0)
+        return values_N[:, None]
+    if outputs > most:
+        return None
+    flags_NK: np.ndarray = np.eye(outputs)[y_N]
+    return flags_NK[:, 1:] if outputs == 2 else flags_NK
 
 
 def fit_number(column: str, x_N: np.ndarray) -> Number | None:
@@ -189,6 +227,24 @@ def fit_category(
         log_counts=logs_L.tolist() if len(frequent) > many else [],
     )
     return piece if one_hot(piece) else None
+
+
+def fit_means(column: str, code_N: np.ndarray, levels: list[str], target_NY: np.ndarray, many: int) -> Means | None:
+    """The target's mean at each level; None when at most `many` were seen."""
+    seen = np.flatnonzero(np.bincount(code_N + 1, minlength=len(levels) + 1)[1:])
+    if len(seen) <= many:
+        return None
+    place_of_code = np.full(len(levels) + 1, len(seen) + 1)
+    place_of_code[seen] = np.arange(len(seen))
+    values = smoothed(place_of_code[code_N], target_NY, len(seen) + 2).astype(np.float32)
+    return Means(column=column, missing=False, levels=[levels[code] for code in seen], values=values.tolist())
+
+
+def smoothed(place_N: np.ndarray, target_NY: np.ndarray, places: int, *, prior: float = 10.0) -> np.ndarray:
+    """Means [places, Y] of the target, drawn to the mean of all as by `prior` rows of it (Micci-Barreca 2001)."""
+    counts = np.bincount(place_N, minlength=places)[:, None]
+    sums = np.column_stack([np.bincount(place_N, target_N, places) for target_N in target_NY.T])
+    return np.asarray((sums + prior * target_NY.mean(axis=0)) / (counts + prior))
 
 
 def fit_date(column: str, micros_N: np.ndarray) -> Date | None:
@@ -271,11 +327,16 @@ def date_places(recipe: Recipe) -> list[int]:
 # ---------------------------------------------------------------- numpy
 
 
-def transform(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> np.ndarray:
-    """Features of the given rows: float32 [N, F], C-contiguous, no NaN."""
+def transform(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray, target_NY: np.ndarray | None = None) -> np.ndarray:
+    """Features of the given rows: float32 [N, F], C-contiguous, no NaN.
+
+    With `target_NY` they are the rows that the recipe was fitted on: the target's means at a row's levels are then
+    those of other rows, so that no row is told its own target.
+    """
     x_NF = np.zeros((len(rows_N), len(recipe.features)), np.float32)
     parts_NF = [*transform_numbers(recipe, arrays, rows_N), *transform_categories(recipe, arrays, rows_N)]
     parts_NF += transform_dates(recipe, arrays, rows_N)
+    parts_NF += transform_means(recipe, arrays, rows_N, target_NY)
     return np.concatenate(parts_NF, axis=1, out=x_NF) if parts_NF else x_NF
 
 
@@ -297,10 +358,14 @@ def transform_numbers(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Ite
 def transform_categories(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
     """One row of the category's table for each code."""
     for piece, column in zip(recipe.categories, places(recipe.categories, arrays.categories), strict=True):
-        row_of_level = {level: row for row, level in enumerate(piece.levels)}
-        other, missing = len(piece.levels), len(piece.levels) + 1
-        row_of_code = np.array([*(row_of_level.get(level, other) for level in arrays.levels[column]), missing])
-        yield table(piece)[row_of_code[arrays.codes_NC[rows_N, column]]]
+        yield table(piece)[places_in(piece.levels, arrays, column, rows_N)]
+
+
+def places_in(levels: list[str], arrays: Arrays, column: int, rows_N: np.ndarray) -> np.ndarray:
+    """The place of each row's text among the levels: after them come others, then missing."""
+    place_of_level = {level: place for place, level in enumerate(levels)}
+    place_of_code = [place_of_level.get(level, len(levels)) for level in arrays.levels[column]]
+    return np.asarray(np.array([*place_of_code, len(levels) + 1])[arrays.codes_NC[rows_N, column]])
 
 
 def transform_dates(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
@@ -314,6 +379,24 @@ def transform_dates(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Itera
         yield wide[:, date_places(recipe)]
 
 
+def transform_means(
+    recipe: Recipe, arrays: Arrays, rows_N: np.ndarray, target_NY: np.ndarray | None, *, parts: int = 5
+) -> Iterable[np.ndarray]:
+    """The target's means at each row's level; of rows that were fitted on, from the `parts` it is not in."""
+    for piece, column in zip(recipe.means, places(recipe.means, arrays.categories), strict=True):
+        place_N = places_in(piece.levels, arrays, column, rows_N)
+        if target_NY is None:
+            yield np.array(piece.values, np.float32)[place_N]
+            continue
+        part_N = Seed(0).child("target means", len(rows_N)).generator().permutation(len(rows_N)) % parts
+        own_NY = np.zeros((len(rows_N), target_NY.shape[1]), np.float32)
+        for part in range(parts):
+            others = part_N != part
+            values = smoothed(place_N[others], target_NY[others], len(piece.values))
+            own_NY[~others] = values[place_N[~others]]
+        yield own_NY
+
+
 # ---------------------------------------------------------------- ONNX
 
 
@@ -325,6 +408,7 @@ def draw(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> str:
     """
     parts = [*draw_numbers(recipe, graph, inputs), *draw_categories(recipe, graph, inputs)]
     parts += draw_dates(recipe, graph, inputs)
+    parts += draw_means(recipe, graph, inputs)
     if not parts:
         return graph.add("ConstantOfShape", graph.add("Shape", next(iter(inputs.values()))))
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
@@ -346,17 +430,30 @@ def draw_categories(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> 
     """Two nodes for each category, text to place and place to features; then one reshape for all."""
     blocks = []
     for piece in recipe.categories:
-        place = graph.add(
-            "LabelEncoder",
-            inputs[piece.column],
-            domain="ai.onnx.ml",
-            keys_strings=[*piece.levels, MISSING],
-            values_int64s=[*range(len(piece.levels)), len(piece.levels) + 1],
-            default_int64=len(piece.levels),
-        )
+        place = lookup(graph, inputs[piece.column], piece.levels)
         blocks.append(graph.add("Gather", graph.constant(table(piece)), place, axis=0))
     if blocks:
         yield graph.add("Squeeze", graph.add("Concat", *blocks, axis=2), graph.constant([1], np.int64))
+
+
+def draw_means(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> Iterable[str]:
+    """Two nodes for each category with means, text to place and place to means."""
+    for piece in recipe.means:
+        place = lookup(graph, inputs[piece.column], piece.levels)
+        means = graph.add("Gather", graph.constant(np.array(piece.values, np.float32)), place, axis=0)
+        yield graph.add("Squeeze", means, graph.constant([1], np.int64))
+
+
+def lookup(graph: Graph, tensor: str, levels: list[str]) -> str:
+    """The place of each text among the levels: after them come others, then missing."""
+    return graph.add(
+        "LabelEncoder",
+        tensor,
+        domain="ai.onnx.ml",
+        keys_strings=[*levels, MISSING],
+        values_int64s=[*range(len(levels)), len(levels) + 1],
+        default_int64=len(levels),
+    )
 
 
 def draw_dates(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> Iterable[str]:

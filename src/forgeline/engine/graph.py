@@ -51,10 +51,14 @@ class Graph:
 
     def add(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """A node with one output; the output's name. Attributes that are None are left out."""
-        name = self.name(op)
+        return self.add_many(op, 1, *inputs, domain=domain, **attributes)[0]
+
+    def add_many(self, op: str, count: int, *inputs: str, domain: str = "", **attributes: Any) -> list[str]:
+        """A node with several outputs; their names."""
+        names = [self.name(op) for _ in range(count)]
         given = {key: value for key, value in attributes.items() if value is not None}
-        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, domain=domain, **given))
-        return name
+        self.nodes.append(helper.make_node(op, list(inputs), names, name=names[0], domain=domain, **given))
+        return names
 
     def constant(self, value: np.ndarray | Sequence[Any] | float, dtype: Any = np.float32) -> str:
         """A constant tensor; its name."""

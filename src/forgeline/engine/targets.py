@@ -75,7 +75,23 @@ def is_regression(values: pl.Series, kind: str | None) -> tuple[bool, str]:
         return True, f"numbers with fractions, {count} distinct"
     if count > MOST_WHOLE_CLASSES:
         return True, f"whole numbers, {count} distinct, more than {MOST_WHOLE_CLASSES}"
+    if is_graded(values):
+        return True, f"whole numbers, {count} grades in a row with one peak between rare ends"
     return False, f"whole numbers, {count} distinct, at most {MOST_WHOLE_CLASSES}"
+
+
+def is_graded(values: pl.Series, *, least: int = 6, most_end: float = 0.25) -> bool:
+    """Whether whole numbers look like grades on a scale, such as a wine's 3 to 9, which a number describes best.
+
+    At least `least` in a row without a gap, frequent in the middle and ever rarer to both ends, each of which has at
+    most a share `most_end` of the peak. Codes of classes and digits are not so.
+    """
+    counts = values.rename("grade").value_counts(name="rows").sort("grade")
+    grades, rows = counts["grade"].to_numpy(), counts["rows"].to_numpy()
+    peak = int(rows.argmax())
+    falls = bool((rows[1:] <= rows[:-1])[peak:].all() and (rows[1:] >= rows[:-1])[:peak].all())
+    rare = max(int(rows[0]), int(rows[-1])) <= most_end * int(rows[peak])
+    return len(grades) >= least and int(grades[-1] - grades[0]) == len(grades) - 1 and falls and rare
 
 
 def is_whole(values: pl.Series) -> bool:

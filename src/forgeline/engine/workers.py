@@ -101,15 +101,24 @@ class Workers:
 
     def run(self, jobs: Iterable[Job], remaining: Callable[[], float]) -> Iterator[Outcome]:
         """Outcomes as they come. When `remaining()` reaches 0 running jobs are killed and none is started."""
-        self.start()
         waiting = deque(jobs)
+        yield from self.feed(lambda: waiting.popleft() if waiting else None, remaining)
+        for job in waiting:
+            yield Outcome(job, None, "time", 0.0, 0, 0.0)
+
+    def feed(self, give: Callable[[], Job | None], remaining: Callable[[], float]) -> Iterator[Outcome]:
+        """Outcomes of the jobs that `give` gives, asked whenever a worker is free; None: nothing for now.
+
+        It ends when there is nothing to give while nothing runs. At `remaining() <= 0` running jobs are killed.
+        """
+        self.start()
         running: list[Running] = []
         try:
-            while waiting or running:
-                while waiting and len(running) < self.count and remaining() > 0:
-                    running.append(Running(self.context, waiting.popleft()))
+            while True:
+                while len(running) < self.count and remaining() > 0 and (job := give()) is not None:
+                    running.append(Running(self.context, job))
                 if not running:
-                    break
+                    return
                 wait = min(POLL_SECONDS, remaining())
                 connection.wait([each.pipe for each in running], timeout=max(wait, 0.001))
                 for each in list(running):
@@ -121,8 +130,6 @@ class Workers:
         finally:
             for each in running:
                 each.kill()
-        for job in waiting:
-            yield Outcome(job, None, "time", 0.0, 0, 0.0)
 
 
 class Running:

@@ -57,6 +57,8 @@ NEEDS = {
     "protected": "no protected attribute was named",
 }
 """What a check may need besides the rows, and what is said when it is not there."""
+ACROSS = ("leak.duplicate", "leak.near_duplicate", "leak.group", "leak.time", "leak.sampling")
+"""Leaks between training rows and a test file: they make a score on that file too good."""
 ROUNDS = (0, 1, 2, 3)
 """Checks without a fit, then fitted ones, then those that read what the others found, last of all label errors."""
 
@@ -76,7 +78,7 @@ def assess(
     review.possible(decisions, parted.side_N, ask.review)
     review.check_labels(decisions, target, facts.classes, ask.review)
     names, not_applicable, found = run_checks(ask, view, target, work)
-    found = sorted([*snapshot.findings, *found], key=rank)
+    found = sorted([*snapshot.findings, *(unscored(each, facts) for each in found)], key=rank)
     review.settled(decisions, found, ask.review)
     found += [*unused(ask, found), *review.unused(decisions, found, ask.review)]
     queue = None if target is None else remediation.queue(view, found, lambda rows: rows_of(rows, looked.ids_N, work))
@@ -108,6 +110,14 @@ def assess(
         tables=[columns_table(view, personal), *map(rates_table, told)],
         histograms=histograms(view, target, found, personal),
     )
+
+
+def unscored(finding: Finding, facts: records.SnapshotFacts) -> Finding:
+    """The finding, no longer blocking where it speaks of a test file without labels: no score comes of that file."""
+    if finding.severity != "block" or finding.code not in ACROSS or facts.test_digest is None or facts.test_labelled:
+        return finding
+    says = f"{finding.says} The file has no labels, so no score is made of it and nothing is blocked."
+    return msgspec.structs.replace(finding, severity="warn", says=says)
 
 
 def groups_of(view: View, target: pl.Series | None) -> list[Summary]:

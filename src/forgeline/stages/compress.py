@@ -51,7 +51,7 @@ def compress(
     """The smallest subset within `most_loss`; under a time budget the fastest, by measurement."""
     data = models.data_of(snapshot, refinement, work)
     options = frontier(training, plan, data, work)
-    allowed = [option for option in options if option.loss <= ask.most_loss]
+    allowed = affordable(options, ask)
     full = options[0]
     signature = signature_of(snapshot, refinement, evaluate, work)
     graphs = {"full": models.draw(full.members, full.calibration, refinement, work)}
@@ -70,9 +70,11 @@ def frontier(training: records.Training, plan: records.Plan, data: models.Data, 
     """The whole ensemble, then one member fewer at a time: the one whose bytes and operations cost least score."""
     metric = catalog.load("metrics", training.facts.metric)
     sign = -1.0 if metric.higher_is_better else 1.0
-    picked = models.sample(len(data.y_N))
-    flops = {each.name: each.cost.flops_per_row for each in plan.facts.candidates}
-    whole = {member.candidate: models.out_of_fold(member, data, work)[picked] for member in training.facts.members}
+    members = training.facts.members
+    picked = models.sample(models.judged(members, data))
+    competed = [*plan.facts.candidates, *training.facts.searched]
+    flops = {each.name: each.cost.flops_per_row for each in competed}
+    whole = {member.candidate: models.out_of_fold(member, data, work, picked) for member in members}
 
     def option(members: list[Member], base: float | None) -> tuple[Option, float]:
         total = sum(member.weight for member in members)
@@ -113,6 +115,12 @@ def saved(before: Option, after: Option) -> float:
 def size_of(members: Sequence[Member]) -> int:
     """Bytes of the members' graphs."""
     return sum(unit.model.size_bytes for member in members for unit in member.shipped)
+
+
+def affordable(options: list[Option], ask: spec.Compress) -> list[Option]:
+    """Options within the loss and the size that are allowed; where none is, the best of those within the size."""
+    small = [option for option in options if option.size_bytes <= ask.most_bytes] or options[-1:]
+    return [option for option in small if option.loss <= ask.most_loss] or [min(small, key=lambda each: each.loss)]
 
 
 def counted_choice(allowed: list[Option]) -> Option:
@@ -211,7 +219,8 @@ def record(
     """What compress gives."""
     full = options[0]
     dropped = [name for name in full.names if name not in chosen.names]
-    p_NK = models.mean([models.out_of_fold(member, data, work) for member in chosen.members], chosen.members)
+    rows_N = models.judged(chosen.members, data)
+    p_NK = models.mean([models.out_of_fold(member, data, work, rows_N) for member in chosen.members], chosen.members)
     why = (
         f"{len(dropped)} of {len(full.members)} members dropped"
         if dropped
@@ -234,7 +243,7 @@ def record(
             "size.bytes": Number(value=len(graphs["chosen"]), unit="bytes"),
             "size.full.bytes": Number(value=len(graphs["full"]), unit="bytes"),
             "flops.row": Number(value=chosen.flops, unit="FLOPs"),
-            "compress.loss": Number(value=chosen.loss, n=len(models.sample(len(data.y_N))), unit="relative"),
+            "compress.loss": Number(value=chosen.loss, n=len(models.sample(rows_N)), unit="relative"),
             "latency.p50": seconds(quick, 50),
             "latency.p99": seconds(quick, 99),
             "latency.full.p50": seconds(slow, 50),

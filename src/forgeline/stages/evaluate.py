@@ -66,7 +66,8 @@ def evaluate(
     names = [name for name in catalog.names("metrics") if data.task in catalog.load("metrics", name).tasks]
     cv = cross_validation(ask, snapshot, refinement, compression, data, work)
     numbers = scores(cv, names, seed)
-    numbers |= baselines(cv, models_beside(training, data, work), names, plan.facts.metric, seed)
+    rows_N = models.judged(compression.facts.kept, data)
+    numbers |= baselines(cv, models_beside(training, data, rows_N, work), names, plan.facts.metric, seed)
     test, beside, reads = sealed(ask, snapshot, assessment, refinement, training, compression, data, work)
     metric = plan.facts.metric
     if test is None:
@@ -76,7 +77,7 @@ def evaluate(
         numbers |= scores(test, names, seed) | baselines(test, beside, names, metric, seed)
     if reads:
         numbers["test.reads"] = Number(value=reads, unit="reads", measured=True)
-    numbers |= overfit(metric, cv, beside.get("train"), data)
+    numbers |= overfit(metric, cv, beside.get("train"), data, rows_N)
     exam = test or cv
     kept = bookkeeping.ledger(snapshot, assessment, refinement, compression, work)
     fairness, fairness_tables = fair(exam, assessment, snapshot, seed)
@@ -111,9 +112,10 @@ def cross_validation(
 ) -> Exam:
     """The out-of-fold predictions of the members that ship."""
     files = {ref.name: ref for ref in refinement.facts.table}
-    frame = work.frame(snapshot.facts.digest)[work.array(files["ids.npy"])]
-    p_NK = work.array(compression.facts.predictions)
-    return Exam("cv", data.y_N, p_NK, data.weight_N, frame, ask.threshold)
+    rows_N = models.judged(compression.facts.kept, data)
+    frame = work.frame(snapshot.facts.digest)[work.array(files["ids.npy"])[rows_N]]
+    weight_N = None if data.weight_N is None else data.weight_N[rows_N]
+    return Exam("cv", data.y_N[rows_N], work.array(compression.facts.predictions), weight_N, frame, ask.threshold)
 
 
 def sealed(
@@ -132,7 +134,8 @@ def sealed(
     """
     facts = compression.facts
     files = {ref.name: ref for ref in refinement.facts.table}
-    picked = work.array(files["ids.npy"])[overfit_rows(data)]
+    asked_N = models.sample(models.judged(facts.kept, data), OVERFIT_ROWS)
+    picked = work.array(files["ids.npy"])[asked_N]
     shipped = work.get(facts.model)
     beside = models.ask_all([models.Question("train", shipped, picked)], facts.signature, snapshot.facts.digest, work)
     digest = assessment.facts.test_digest
@@ -168,11 +171,6 @@ def test_rows(snapshot: records.Snapshot, assessment: records.Assessment, work: 
     return facts.digest, np.flatnonzero(work.array(assessment.facts.split) == 1)
 
 
-def overfit_rows(data: models.Data) -> np.ndarray:
-    """An even sample of the training rows."""
-    return np.linspace(0, len(data.y_N) - 1, min(OVERFIT_ROWS, len(data.y_N))).astype(int)
-
-
 def linear_baseline(training: records.Training) -> Member | None:
     """The first linear candidate that finished, alone."""
     import msgspec
@@ -189,14 +187,16 @@ def majority(data: models.Data, rows: int) -> np.ndarray:
     return np.tile(shares / shares.sum(), (rows, 1))
 
 
-def models_beside(training: records.Training, data: models.Data, work: Workspace) -> dict[str, np.ndarray]:
+def models_beside(
+    training: records.Training, data: models.Data, rows_N: np.ndarray, work: Workspace
+) -> dict[str, np.ndarray]:
     """Out-of-fold predictions of the baselines and of the uncompressed ensemble."""
     linear = linear_baseline(training)
     beside = {
         "full": work.array(training.facts.predictions),
-        "baseline.majority": majority(data, len(data.y_N)),
+        "baseline.majority": majority(data, len(rows_N)),
     }
-    return beside | ({"baseline.linear": models.out_of_fold(linear, data, work)} if linear else {})
+    return beside | ({"baseline.linear": models.out_of_fold(linear, data, work, rows_N)} if linear else {})
 
 
 # ---------------------------------------------------------------- scores
@@ -244,16 +244,17 @@ def lead_over(exam: Exam, other_NK: np.ndarray, name: str, seed: Seed) -> Number
     return scored(-lead, (-high, -low), len(exam.y_N))
 
 
-def overfit(name: str, cv: Exam, seen_NK: np.ndarray | None, data: models.Data) -> dict[str, Number]:
+def overfit(
+    name: str, cv: Exam, seen_NK: np.ndarray | None, data: models.Data, rows_N: np.ndarray
+) -> dict[str, Number]:
     """`gap.<metric>`: how much better the shipped model looks on rows it was trained on than out of fold."""
     if seen_NK is None:
         return {f"gap.{name}": Number(value=None, why="the time budget ended first")}
-    picked = overfit_rows(data)
+    picked = models.sample(rows_N, OVERFIT_ROWS)
+    out_NK = cv.p_NK[np.searchsorted(rows_N, picked)]
     metric = catalog.load("metrics", name)
     sign = 1.0 if metric.higher_is_better else -1.0
-    inside, outside = (
-        models.score(metric, cv.shown(metric, p_NK), data, picked) for p_NK in (seen_NK, cv.p_NK[picked])
-    )
+    inside, outside = (models.score(metric, cv.shown(metric, p_NK), data, picked) for p_NK in (seen_NK, out_NK))
     return {
         f"seen.{name}": scored(inside, None, len(picked)),
         f"gap.{name}": scored(sign * (inside - outside), None, len(picked)),

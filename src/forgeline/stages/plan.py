@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from forgeline import catalog, kinds, records, spec
+import msgspec
+
+from forgeline import catalog, kinds, models, portfolio, records, spec
 from forgeline.errors import BadInput
 from forgeline.records import Candidate, Number, Table
 
@@ -12,7 +15,6 @@ if TYPE_CHECKING:
     from forgeline.workspace import Workspace
 
 DEFAULT_METRIC = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
-MOST_CANDIDATES = 12
 
 
 def plan(
@@ -24,13 +26,14 @@ def plan(
     refinement: records.Refinement,
     work: Workspace,
 ) -> records.Plan:
-    """At most twelve candidates, cheap defaults first, each with its predicted cost. Errors: BadInput."""
+    """The candidates in the order of the portfolio, each with its predicted cost. Errors: BadInput."""
     task = snapshot.facts.task
     assert task is not None
     metric = metric_for(ask.metric, task)
-    shape = shape_of(snapshot, refinement)
+    shape = models.shape_of(snapshot, refinement)
     folds = refinement.facts.fold_count
-    priced = candidates(train, shape, work)
+    learned = portfolio.read(work.base / ask.portfolio if ask.portfolio else None)
+    priced = candidates(train, shape, learned)
     if not priced:
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
     judged = judge(priced, folds, budget, work)
@@ -64,60 +67,68 @@ def metric_for(asked: str, task: kinds.Task) -> str:
     return name
 
 
-def shape_of(snapshot: records.Snapshot, refinement: records.Refinement) -> kinds.Shape:
-    """What a family is told: rows of one fold's training part, encoded features, outputs."""
-    facts = refinement.facts
-    task = snapshot.facts.task
-    assert task is not None
-    rows = facts.rows - facts.rows // facts.fold_count
-    return kinds.Shape(rows, facts.features, task, len(facts.classes) or 1, facts.flags)
+def candidates(train: spec.Train, shape: kinds.Shape, learned: portfolio.Portfolio) -> list[Candidate]:
+    """The portfolio's points in their order; families that it does not know, or that are given a setting, among them.
 
-
-def candidates(train: spec.Train, shape: kinds.Shape, work: Workspace) -> list[Candidate]:
-    """The families' points, in order: next is always the family that would then have spent least work in all."""
-    waiting = {name: points_of(name, options, shape) for name, options in families(train)}
-    spent = dict.fromkeys(waiting, 0.0)
+    Next is always the list that would then have spent least work in all: the portfolio, or a family beside it.
+    """
+    asked = families(train)
+    lists = [points_of(name, options, shape) for name, options in asked if options or not knows(learned, name)]
+    lists.append(from_portfolio(learned, [name for name, options in asked if not options], shape))
+    spent = [0.0] * len(lists)
     ordered: list[Candidate] = []
-    while any(waiting.values()) and len(ordered) < MOST_CANDIDATES:
-        name = min(
-            (each for each in waiting if waiting[each]),
-            key=lambda each: spent[each] + waiting[each][0].cost.work,
+    while any(lists):
+        place = min(
+            (place for place, waiting in enumerate(lists) if waiting),
+            key=lambda place: spent[place] + lists[place][0].cost.work,
         )
-        ordered.append(waiting[name].pop(0))
-        spent[name] += ordered[-1].cost.work
+        ordered.append(lists[place].pop(0))
+        spent[place] += ordered[-1].cost.work
     return ordered
 
 
+def knows(learned: portfolio.Portfolio, family: str) -> bool:
+    """Whether the portfolio has a setting of the family."""
+    return any(point.family == family for point in learned.points.values())
+
+
+def from_portfolio(learned: portfolio.Portfolio, families: list[str], shape: kinds.Shape) -> list[Candidate]:
+    """The portfolio's points for data of this shape, of the families that may compete and can learn the task."""
+    found = []
+    for name in learned.order(shape):
+        point = learned.points[name]
+        if point.family in families:
+            module = catalog.load("families", point.family)
+            defaults = module.space(shape).points[:1]
+            found += [candidate(name, point.family, default | point.setting, shape, point.done) for default in defaults]
+    return found
+
+
+def candidate(name: str, family: str, setting: kinds.Setting, shape: kinds.Shape, done: float = 1.0) -> Candidate:
+    """A setting with its price; `done` is the share of its steps that will be needed."""
+    cost = catalog.load("families", family).cost(shape, setting)
+    cost = msgspec.structs.replace(cost, work=cost.work * done, seconds=cost.seconds * done)
+    return Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why="")
+
+
 def points_of(name: str, options: dict[str, Any], shape: kinds.Shape) -> list[Candidate]:
-    """A family's settings with their prices: those of its own space, or the one that was asked for.
+    """A family's own settings with their prices, or the one that was asked for.
 
     None when its space is empty: it cannot learn this task.
     """
-    module = catalog.load("families", name)
-    space = list(module.space(shape).points)
+    space = list(catalog.load("families", name).space(shape).points)
     if not space:
         return []
-    default = space[0]
     part = {"use": name, **options}
-    given = {key: catalog.option(part, key, default, "[train] families") for key in options}
-    points = [default | given] if given else space
-    return [
-        Candidate(
-            name=f"{name}-{place + 1}",
-            family=name,
-            setting=setting,
-            cost=module.cost(shape, setting),
-            fits=True,
-            why="",
-        )
-        for place, setting in enumerate(points)
-    ]
+    given = {key: catalog.option(part, key, space[0], "[train] families") for key in options}
+    points = [space[0] | given] if given else space
+    return [candidate(f"{name}-{place + 1}", name, setting, shape) for place, setting in enumerate(points)]
 
 
 def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
     """(family, setting or nothing for its own space) of every family that may compete."""
     if train.families == "auto":
-        return [(name, {}) for name in catalog.names("families")]
+        return [(name, {}) for name in catalog.names("families") if competes(name)]
     found: list[tuple[str, dict[str, Any]]] = []
     if not train.families:
         raise BadInput("no family is named", where="[train] families", remedy='Write families = "auto".')
@@ -126,8 +137,32 @@ def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
         if "use" not in part:
             raise BadInput("a family is named by `use`", where="[train] families", known=catalog.names("families"))
         catalog.load("families", part["use"], "[train] families")
+        require(part["use"])
         found.append((part["use"], {key: value for key, value in part.items() if key != "use"}))
     return found
+
+
+def competes(name: str) -> bool:
+    """Whether a family competes unasked: its package is there, and its models keep no rows of the data."""
+    module = catalog.load("families", name)
+    return lacking(module) is None and not getattr(module, "KEEPS_ROWS", False)
+
+
+def lacking(module: Any) -> tuple[str, str] | None:
+    """(package, extra) that a family needs and this machine lacks."""
+    needs: tuple[str, str] | None = getattr(module, "REQUIRES", None)
+    return needs if needs and find_spec(needs[0]) is None else None
+
+
+def require(name: str) -> None:
+    """Errors: BadInput with the extra to install."""
+    missing = lacking(catalog.load("families", name))
+    if missing:
+        raise BadInput(
+            f"family {name} needs the package {missing[0]}, which is not installed",
+            where="[train] families",
+            remedy=f"Install it with: pip install 'forgeline[{missing[1]}]'",
+        )
 
 
 def judge(priced: list[Candidate], folds: int, budget: spec.Budget, work: Workspace) -> list[Candidate]:
@@ -152,14 +187,7 @@ def judge(priced: list[Candidate], folds: int, budget: spec.Budget, work: Worksp
 
 def decided(candidate: Candidate, fits: bool, why: str) -> Candidate:
     """The candidate with its verdict."""
-    return Candidate(
-        name=candidate.name,
-        family=candidate.family,
-        setting=candidate.setting,
-        cost=candidate.cost,
-        fits=fits,
-        why=why,
-    )
+    return msgspec.structs.replace(candidate, fits=fits, why=why)
 
 
 def table(judged: list[Candidate], folds: int) -> Table:

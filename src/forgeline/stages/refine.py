@@ -263,14 +263,16 @@ def fit_recipes(
     Errors: BadInput when no column carries anything to learn from.
     """
     everyone = np.arange(len(y_N))
+    outputs = 1 if task == "regression" else int(y_N.max()) + 1
     views = [(f"train fold {fold}", np.flatnonzero(fold_N != fold)) for fold in range(fold_N.max() + 1)]
     views += [("train", everyone)]
     plain, filtered = [], []
     for name, rows_N in views:
-        recipe = encode.fit(arrays, rows_N)
+        target_NY = encode.target_columns(y_N[rows_N], outputs)
+        recipe = encode.fit(arrays, rows_N, None, target_NY)
         chosen = information.informative(arrays, rows_N, y_N[rows_N], task)
         plain.append(recipe)
-        filtered.append(encode.fit(arrays, rows_N, chosen) if chosen else recipe)
+        filtered.append(encode.fit(arrays, rows_N, chosen, target_NY) if chosen else recipe)
         sheet.did("impute and encode", recipe.columns, f"{len(recipe.features)} features", name, sheet.ids[rows_N])
     if not plain[-1].columns:
         raise BadInput(
@@ -333,7 +335,10 @@ def paths(table: list[Ref], work: Workspace) -> dict[str, str]:
     return {ref.name: str(work.artefacts.folder / ref.digest) for ref in table}
 
 
-QUICK = {"trees": 40, "rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0}
+QUICK = {
+    **{"trees": 40, "rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0},
+    "extra": False,
+}
 """A small boosted forest: what columns are judged with."""
 
 
@@ -355,7 +360,8 @@ def quick_loss(
     train_weight, held_weight = (None if weight_N is None else weight_N[rows] for rows in (train_N, held_N))
     if task == "regression":
         y_N = (y_N - y_N[train_N].mean()) / (y_N[train_N].std() or 1.0)
-    x_NF = encode.transform(fitted, arrays, train_N)
+    target_NY = encode.target_columns(y_N[train_N], outputs) if fitted.means else None
+    x_NF = encode.transform(fitted, arrays, train_N, target_NY)
     shape = kinds.Shape(len(train_N), x_NF.shape[1], task, outputs)
     model = catalog.load("families", "lightgbm").build(shape, QUICK, seed)
     p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], train_weight, shape)).predict(

@@ -8,11 +8,13 @@ import msgspec
 import numpy as np
 
 from forgeline import catalog, models, records, spec
-from forgeline.engine import ensemble, stats
+from forgeline.contest import SEARCHED, Judge, Purse, Search
+from forgeline.engine import stats
+from forgeline.engine.controller import Controller, Key, Lagged, Listed
 from forgeline.errors import BudgetSpent, Stop
 from forgeline.models import Data
 from forgeline.records import Calibration, Member, Number, Table, Unit
-from forgeline.units import Bench, Key
+from forgeline.units import Bench
 
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 REFIT_ROWS = 10_000
 """From here on members are trained again on all rows: a fifth of the size and time of the mean of five fold
 models, which is steadier where rows are few."""
+REFIT_COST = 1.25
+"""What a refit takes, in folds."""
+LAG = 4
+"""Units that are named before the result of one is looked at, under a work budget: whatever the number of workers."""
 
 
 def train(
@@ -29,25 +35,54 @@ def train(
     plan: records.Plan,
     work: Workspace,
 ) -> records.Training:
-    """The best ensemble the budget allows. Errors: BudgetSpent when no candidate finished all its folds."""
+    """The best ensemble the budget allows. Errors: BudgetSpent when no candidate finished a fold."""
     data = models.data_of(snapshot, refinement, work)
-    bench = Bench(refinement, plan, data, work)
-    reserve = Reserve(snapshot, bench)
-    folds = refinement.facts.fold_count
-    order = [(each.name, fold) for each in plan.facts.candidates if each.fits for fold in range(folds)]
-    units = bench.fit(order, "train", lambda: work.clock.remaining - reserve.seconds(), reserve.update)
-    tried = scored(complete(units, plan, folds), plan, data, work)
-    if not tried:
+    bench = Bench(refinement, {each.name: each for each in plan.facts.candidates}, data, work)
+    judge = Judge(plan, bench)
+    units = hold(budget, snapshot, judge, Reserve(snapshot, judge))
+    finished = complete(units, bench)
+    if not finished:
         raise nothing_finished(bench.lost, plan, budget)
-    weights = choose(tried, bench)
+    tried = judge.scored(finished)
+    weights = judge.choose(tried)
     members = [msgspec.structs.replace(each, weight=float(weight)) for each, weight in zip(tried, weights)]
     chosen = [member for member in members if member.weight > 0]
-    p_NK = models.mean([models.out_of_fold(member, data, work) for member in chosen], chosen)
-    picked = models.sample(len(p_NK))
-    calibration = models.calibrate(p_NK[picked], data, picked)
-    p_NK = models.calibrated(p_NK, calibration)
-    chosen = refit(chosen, bench, reserve)
-    return record(chosen, members, calibration, p_NK, bench.lost, plan, data, work)
+    rows_N = models.judged(chosen, data)
+    p_NK = models.mean([models.out_of_fold(member, data, work, rows_N) for member in chosen], chosen)
+    calibration = models.calibrate(p_NK, data, rows_N)
+    chosen = refit(chosen, bench, Reserve(snapshot, judge, units))
+    return record(chosen, members, calibration, models.calibrated(p_NK, calibration), rows_N, bench, plan)
+
+
+def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve: Reserve) -> dict[Key, Unit]:
+    """The contest: units until the budget is spent, or nothing more is to be gained."""
+    bench, clock = judge.bench, judge.bench.work.clock
+    fitting = [name for name, each in bench.candidates.items() if fits_memory(each, budget, bench.work)]
+    if not fitting:
+        return {}
+
+    def remaining() -> float:
+        return clock.remaining - reserve.seconds()
+
+    purse = Purse(bench, budget.units, remaining)
+    controller: Controller[Unit] = Controller(
+        entrants=fitting,
+        folds=bench.refinement.facts.fold_count,
+        price=purse.price,
+        left=purse.left,
+        weigh=judge.weigh,
+        search=Search(judge, models.shape_of(snapshot, bench.refinement)),
+        closing=REFIT_COST if refits(bench.data) and budget.units is not None else 0.0,
+        anyhow=budget.units is None,
+    )
+    schedule = controller if budget.units is None else Lagged(controller, LAG)
+    return bench.fit(schedule, "train", remaining, reserve.update)
+
+
+def fits_memory(candidate: records.Candidate, budget: spec.Budget, work: Workspace) -> bool:
+    """Whether a worker may hold it."""
+    memory = budget.memory_bytes // work.workers.count if budget.memory_bytes else work.workers.memory_bytes
+    return candidate.cost.memory_bytes <= memory
 
 
 def refit(chosen: list[Member], bench: Bench, reserve: Reserve) -> list[Member]:
@@ -55,12 +90,17 @@ def refit(chosen: list[Member], bench: Bench, reserve: Reserve) -> list[Member]:
     if not refits(bench.data):
         return chosen
     everything = bench.refinement.facts.fold_count
-    order = [(member.candidate, everything) for member in chosen]
+    order: Listed[Unit] = Listed([(member.candidate, everything) for member in chosen])
     units = bench.fit(order, "refit", lambda: bench.work.clock.remaining - reserve.closing(), lambda done: None)
     return [msgspec.structs.replace(each, refit=units.get((each.candidate, everything))) for each in chosen]
 
 
-# ---------------------------------------------------------------- time
+def refits(data: Data) -> bool:
+    """Whether members are trained again on all rows, which then ship in place of their fold models."""
+    return len(data.y_N) >= REFIT_ROWS
+
+
+# ---------------------------------------------------------------- what is left
 
 
 class Reserve:
@@ -71,15 +111,16 @@ class Reserve:
     chosen each time one more is.
     """
 
-    def __init__(self, snapshot: records.Snapshot, bench: Bench) -> None:
-        self.bench = bench
-        facts, workers = snapshot.facts, bench.work.workers
-        test_rows = facts.test_rows or facts.rows - facts.left_out - len(bench.data.y_N)
-        self.rows = (2 * test_rows + 5_000) / workers.count + (test_rows if bench.work.predict else 0)
+    def __init__(self, snapshot: records.Snapshot, judge: Judge, done: dict[Key, Unit] | None = None) -> None:
+        self.judge, self.bench = judge, judge.bench
+        facts, workers = snapshot.facts, self.bench.work.workers
+        test_rows = facts.test_rows or facts.rows - facts.left_out - len(self.bench.data.y_N)
+        self.rows = (2 * test_rows + 5_000) / workers.count + (test_rows if self.bench.work.predict else 0)
         """Rows that one core is to be asked about."""
         self.complete = 0
         self.pace = self.refit = 0.0
         """Seconds a row that the ensemble takes on one core; seconds to train it on all rows."""
+        self.update(done or {})
 
     def closing(self, *, fixed: float = 2.5, safety: float = 1.5) -> float:
         """Seconds for everything after training; at most four tenths of the limit."""
@@ -98,57 +139,39 @@ class Reserve:
         """Choose again when one more candidate is complete."""
         bench = self.bench
         folds = bench.refinement.facts.fold_count
-        members = complete(done, bench.plan, folds)
+        members = complete(done, bench)
         if bench.work.clock.limit is None or len(members) == self.complete:
             return
         self.complete = len(members)
-        weights = choose(members, bench, most=5_000)
-        chosen = {member.candidate for member, weight in zip(members, weights) if weight > 0}
-        lines = [line for line in bench.work.log.lines if line["do"] == "unit" and line["unit"]["candidate"] in chosen]
+        weights = self.judge.choose(members, most=5_000)
+        chosen = [member for member, weight in zip(members, weights) if weight > 0]
+        keys = [(unit.candidate, unit.fold) for member in chosen for unit in member.units]
         shipped = folds if refits(bench.data) else 1
-        self.pace = sum(float(line["predict_seconds_per_row"]) for line in lines) / shipped
-        longest = max((float(line["seconds"]) for line in lines), default=0.0)
-        together = sum(float(line["seconds"]) for line in lines) / folds / bench.work.workers.count
+        self.pace = sum(bench.paces[key] for key in keys) / shipped
+        together = sum(bench.seconds[key] for key in keys) / folds / bench.work.workers.count
+        longest = max((bench.seconds[key] for key in keys), default=0.0)
         self.refit = max(longest, together) * folds / (folds - 1) if refits(bench.data) else 0.0
-
-
-def refits(data: Data) -> bool:
-    """Whether members are trained again on all rows, which then ship in place of their fold models."""
-    return len(data.y_N) >= REFIT_ROWS
 
 
 # ---------------------------------------------------------------- ensemble
 
 
-def complete(units: dict[tuple[str, int], Unit], plan: records.Plan, folds: int) -> list[Member]:
-    """Candidates whose folds are all done, in work order."""
-    members = []
-    for each in plan.facts.candidates:
-        own = [units[each.name, fold] for fold in range(folds) if (each.name, fold) in units]
-        if len(own) == folds:
-            members.append(Member(candidate=each.name, family=each.family, weight=0.0, units=own, score=0.0))
-    return members
-
-
-def scored(members: list[Member], plan: records.Plan, data: Data, work: Workspace) -> list[Member]:
-    """The members with their cross-validated score in the plan's metric."""
-    metric = catalog.load("metrics", plan.facts.metric)
+def complete(units: dict[Key, Unit], bench: Bench) -> list[Member]:
+    """Candidates whose folds are all done, in the order they competed; where there is none, those with most folds."""
+    every = range(bench.refinement.facts.fold_count)
+    folds = {name: [fold for fold in every if (name, fold) in units] for name in bench.candidates}
+    common = max(folds.values(), key=len)
     return [
-        msgspec.structs.replace(
-            member, score=float(metric.score(data.y_N, models.out_of_fold(member, data, work), data.weight_N))
+        Member(
+            candidate=name,
+            family=bench.candidates[name].family,
+            weight=0.0,
+            units=[units[name, fold] for fold in common],
+            score=0.0,
         )
-        for member in members
+        for name, own in folds.items()
+        if common and set(common) <= set(own)
     ]
-
-
-def choose(tried: list[Member], bench: Bench, *, most: int = models.SELECTION_ROWS) -> np.ndarray:
-    """Greedy weights on an even sample of the out-of-fold predictions."""
-    data = bench.data
-    metric = catalog.load("metrics", bench.plan.facts.metric)
-    picked = models.sample(len(data.y_N), most)
-    sign = -1.0 if metric.higher_is_better else 1.0
-    p_MNK = [models.out_of_fold(member, data, bench.work)[picked] for member in tried]
-    return ensemble.greedy_weights(p_MNK, lambda p_NK: sign * models.score(metric, p_NK, data, picked))
 
 
 # ---------------------------------------------------------------- the record
@@ -172,20 +195,18 @@ def record(
     members: list[Member],
     calibration: Calibration,
     p_NK: np.ndarray,
-    lost: dict[str, str],
+    rows_N: np.ndarray,
+    bench: Bench,
     plan: records.Plan,
-    data: Data,
-    work: Workspace,
 ) -> records.Training:
     """What train gives."""
+    data, work, lost = bench.data, bench.work, bench.lost
     name = plan.facts.metric
     metric = catalog.load("metrics", name)
-    value = float(metric.score(data.y_N, p_NK, data.weight_N))
-    interval = stats.bootstrap(metric.score, data.y_N, p_NK, data.weight_N, work.seed.child("train", "interval"))
-    costs = {each.name: each.cost.work for each in plan.facts.candidates}
-    spent = sum(costs[member.candidate] * len(member.units) for member in members)
+    y_N, weight_N = data.y_N[rows_N], None if data.weight_N is None else data.weight_N[rows_N]
+    interval = stats.bootstrap(metric.score, y_N, p_NK, weight_N, work.seed.child("train", "interval"))
     tried = {member.candidate for member in members}
-    unfinished = [each.name for each in plan.facts.candidates if each.fits and each.name not in tried]
+    unfinished = [name for name in bench.candidates if name not in tried]
     return records.Training(
         facts=records.TrainingFacts(
             members=chosen,
@@ -193,16 +214,17 @@ def record(
             tried=members,
             predictions=work.put_array(p_NK, "predictions.npy"),
             metric=name,
-            work=spent,
+            work=bench.spent,
             unfinished=unfinished,
+            searched=[each for each in bench.candidates.values() if each.why == SEARCHED],
         ),
         numbers={
-            f"train.{name}": records.scored(value, interval, len(p_NK)),
-            "train.work": Number(value=spent, unit="work units"),
+            f"train.{name}": records.scored(float(metric.score(y_N, p_NK, weight_N)), interval, len(p_NK)),
+            "train.work": Number(value=bench.spent, unit="work units"),
             "train.members": Number(value=len(chosen), unit="candidates"),
         },
         findings=[lost_finding(lost)] if broken(lost) else [],
-        tables=[table(members, name, data)],
+        tables=[table(members, name, len(models.judged(members, data)))],
     )
 
 
@@ -218,7 +240,7 @@ def lost_finding(lost: dict[str, str]) -> records.Finding:
     return records.Finding(code="train.lost", severity="warn", says=says[:2000], numbers={"units": len(failed)})
 
 
-def table(members: list[Member], metric: str, data: Data) -> Table:
+def table(members: list[Member], metric: str, judged: int) -> Table:
     """Every candidate that finished, its score and its weight."""
     rows: list[list[str | float | int | bool | None]] = [
         [
@@ -235,5 +257,5 @@ def table(members: list[Member], metric: str, data: Data) -> Table:
         title="Candidates that finished",
         columns=columns,
         rows=rows,
-        note=f"on {len(data.y_N)} out-of-fold rows",
+        note=f"on {judged} out-of-fold rows",
     )

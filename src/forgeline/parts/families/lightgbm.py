@@ -11,6 +11,7 @@ import numpy as np
 
 from forgeline.engine import link
 from forgeline.engine.graph import Graph
+from forgeline.engine.search import Range
 from forgeline.engine.seeds import Seed
 from forgeline.engine.trees import Tree, draw
 from forgeline.kinds import Setting, Shape, Space, TrainRows
@@ -44,6 +45,13 @@ MIDDLE_VALUES = (
     (800, 0.03, 63, 0.4, 0.8, 20, 1.0),
     (400, 0.05, 15, 0.6, 0.8, 20, 0.0),
 )
+RANGES = {
+    "rate": Range(0.01, 0.2),
+    "columns": Range(0.2, 1.0, "linear"),
+    "rows": Range(0.5, 1.0, "linear"),
+    "least": Range(1, 100, "whole"),
+    "penalty": Range(0.001, 50.0),
+}
 LARGE = (
     (200, 0.1, 63, 0.6, 1.0, 50, 1.0),
     (200, 0.1, 127, 0.5, 1.0, 100, 5.0),
@@ -66,12 +74,13 @@ def space(shape: Shape, *, small: int = 3_000, large: int = 200_000) -> Space:
     middle = MIDDLE_VALUES if shape.task == "regression" else MIDDLE_CLASSES
     points = SMALL if shape.rows < small else middle if shape.rows <= large else LARGE
     slower = (2 / max(shape.outputs, 2)) ** 0.5
-    return Space(tuple(point(values, slower) for values in (DEFAULT, *points)))
+    ranges = RANGES | {"leaves": Range(3, min(255, max(8, shape.rows // 10)), "whole")}
+    return Space(tuple(point(values, slower) for values in (DEFAULT, *points)), ranges)
 
 
 def point(values: Sequence[float], slower: float) -> Setting:
     """A setting with `slower` (at most 1) times the trees at a rate as much higher, but at most 0.2."""
-    setting = dict(zip(NAMES, values, strict=True))
+    setting: Setting = dict(zip(NAMES, values, strict=True)) | {"extra": False}
     return setting | {
         "trees": math.ceil(setting["trees"] * slower),
         "rate": min(setting["rate"] / slower, max(setting["rate"], 0.2)),
@@ -119,13 +128,20 @@ class Boosting:
     seed: Seed
 
     def fit(self, rows: TrainRows) -> FittedBoosting:
-        """Train on all rows."""
+        """Train on all rows; with held rows, until they have not gained for a while."""
         import lightgbm
 
         parameters = self.parameters()
         data = lightgbm.Dataset(rows.x_NF, rows.y_N, weight=rows.weight_N, params=parameters)
-        booster = lightgbm.train(parameters, data, num_boost_round=int(self.setting["trees"]))
-        return FittedBoosting(self.shape, booster)
+        trees = rows.steps or int(self.setting["trees"])
+        if rows.held is None:
+            booster = lightgbm.train(parameters, data, num_boost_round=trees)
+            return FittedBoosting(self.shape, booster, trees, trees / self.setting["trees"])
+        held = data.create_valid(rows.held.x_NF, rows.held.y_N, weight=rows.held.weight_N)
+        stop = lightgbm.early_stopping(patience(self.setting["rate"]), verbose=False)
+        booster = lightgbm.train(parameters, data, num_boost_round=trees, valid_sets=[held], callbacks=[stop])
+        grown = booster.current_iteration() / self.setting["trees"]
+        return FittedBoosting(self.shape, booster, booster.best_iteration or trees, grown)
 
     def parameters(self) -> dict[str, Any]:
         """The setting in LightGBM's words."""
@@ -139,6 +155,7 @@ class Boosting:
             "bagging_freq": 1 if self.setting["rows"] < 1 else 0,
             "min_data_in_leaf": self.setting["least"],
             "lambda_l2": self.setting["penalty"],
+            "extra_trees": self.setting["extra"],
             "seed": self.seed.integer,
             "deterministic": True,
             "force_row_wise": True,
@@ -147,22 +164,32 @@ class Boosting:
         }
 
 
+def patience(rate: float, *, least: int = 20, most: int = 200) -> int:
+    """Trees without a gain after which boosting ends: the slower it goes, the more."""
+    return min(most, max(least, round(3 / rate)))
+
+
 @dataclass(frozen=True)
 class FittedBoosting:
     """A trained booster."""
 
     shape: Shape
     booster: Any
+    steps: int
+    """Trees that count, for each class; those after the best one do not."""
+    done: float
+    """Share of the setting's trees that were grown."""
 
     def predict(self, x_NF: np.ndarray) -> np.ndarray:
         """float64 [N, outputs]."""
-        scores = np.asarray(self.booster.predict(x_NF, raw_score=True, num_threads=1))
+        asked = {"raw_score": True, "num_threads": 1, "num_iteration": self.steps}
+        scores = np.asarray(self.booster.predict(x_NF, **asked))
         return link.predictions(scores.reshape(len(x_NF), -1), self.shape.task)
 
     def graph(self, graph: Graph, x: str) -> str:
         """One node with all trees, then the link."""
         targets = link.scores(self.shape.task, self.shape.outputs)
-        scores = draw(read(self.booster.model_to_string(), targets), graph, x, targets)
+        scores = draw(read(self.booster.model_to_string(num_iteration=self.steps), targets), graph, x, targets)
         return link.draw(graph, scores, self.shape.task)
 
 

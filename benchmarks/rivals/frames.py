@@ -1,0 +1,35 @@
+"""What the rivals' scripts share: reading the two files as each system's documentation would, writing predictions.
+
+They run in the rivals' own environments, so nothing of forgeline is imported here.
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+
+def asked() -> tuple[pd.DataFrame, pd.Series, pd.DataFrame, str, Path, list[str]]:
+    """(features, target, test features, task, where predictions go, further words) from the command line."""
+    train, test, target, task, out, *words = sys.argv[1:]
+    frame = pd.read_csv(train)
+    return frame.drop(columns=target), frame[target], pd.read_csv(test), task, Path(out), words
+
+
+def write_classes(out: Path, classes: list, p) -> None:
+    """Probabilities, one column a class."""
+    write(out, [f"probability_{label}" for label in classes], p)
+
+
+def write_values(out: Path, values) -> None:
+    """Predictions of a number."""
+    write(out, ["prediction"], [[value] for value in values])
+
+
+def write(out: Path, header: list[str], rows) -> None:
+    """A CSV file."""
+    with out.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([[float(value) for value in row] for row in rows])

@@ -1,0 +1,20 @@
+"""FLAML: AutoML with a time budget, told the metric that is judged."""
+
+from flaml import AutoML
+from frames import asked, write_classes, write_values
+
+
+def main() -> None:
+    x, y, test, task, out, (seconds,) = asked()
+    automl = AutoML()
+    metric = "rmse" if task == "regression" else "log_loss"
+    kind = "regression" if task == "regression" else "classification"
+    automl.fit(X_train=x, y_train=y, task=kind, metric=metric, time_budget=float(seconds), verbose=0)
+    if task == "regression":
+        write_values(out, automl.predict(test))
+    else:
+        write_classes(out, list(automl.classes_), automl.predict_proba(test))
+
+
+if __name__ == "__main__":
+    main()

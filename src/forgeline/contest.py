@@ -1,0 +1,197 @@
+"""The contest of candidates: how they are scored and weighed, what they take, and who else may enter.
+
+Rests on units; the train stage holds the contest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from forgeline import catalog, kinds, models, records
+from forgeline.engine import ensemble
+from forgeline.engine.controller import PROBES, Key
+from forgeline.records import Candidate, Member, Unit
+
+if TYPE_CHECKING:
+    from forgeline.units import Bench
+
+Results = Mapping[Key, Unit | None]
+SEARCHED = "found by the search"
+"""Why a candidate competes that the plan did not name."""
+WEIGHED_ROWS = 5_000
+"""Rows of the probed folds that candidates are weighed on while the contest goes on."""
+
+
+@dataclass
+class Judge:
+    """Scores candidates and weighs them against each other, by the plan's metric on out-of-fold predictions."""
+
+    plan: records.Plan
+    bench: Bench
+
+    @property
+    def metric(self) -> Any:
+        """The metric of the plan."""
+        return catalog.load("metrics", self.plan.facts.metric)
+
+    @property
+    def sign(self) -> float:
+        """What makes the metric a loss."""
+        return -1.0 if self.plan.facts.higher_is_better else 1.0
+
+    def scored(self, members: list[Member]) -> list[Member]:
+        """The members with their score on the rows that all of them were judged on."""
+        data = self.bench.data
+        rows_N = models.judged(members, data)
+        p_MNK = (models.out_of_fold(each, data, self.bench.work, rows_N) for each in members)
+        scores = [models.score(self.metric, p_NK, data, rows_N) for p_NK in p_MNK]
+        return [msgspec.structs.replace(each, score=score) for each, score in zip(members, scores)]
+
+    def choose(self, members: list[Member], *, most: int = models.SELECTION_ROWS) -> np.ndarray:
+        """Greedy weights on an even sample of the rows that all of them were judged on."""
+        data, work = self.bench.data, self.bench.work
+        rows_N = models.sample(models.judged(members, data), most)
+        return self.greedy([models.out_of_fold(each, data, work, rows_N) for each in members], rows_N)
+
+    def weigh(self, names: Sequence[str], results: Results) -> dict[str, float]:
+        """Weights of candidates on the rows of the folds that all were probed on."""
+        rows_N = self.probed_rows()
+        p_MNK = [self.probed(name, results, rows_N) for name in names]
+        return dict(zip(names, self.greedy(p_MNK, rows_N).tolist()))
+
+    def probed_rows(self) -> np.ndarray:
+        """A sample of the rows of the folds that candidates are probed on."""
+        return models.sample(np.flatnonzero(self.bench.data.fold_N < PROBES), WEIGHED_ROWS)
+
+    def probed(self, name: str, results: Results, rows_N: np.ndarray) -> np.ndarray:
+        """What a candidate's probes say of some rows that they were held out from."""
+        units = [unit for (other, fold), unit in results.items() if other == name and fold < PROBES and unit]
+        family = self.bench.candidates[name].family
+        member = Member(candidate=name, family=family, weight=1.0, units=units, score=0.0)
+        return models.out_of_fold(member, self.bench.data, self.bench.work, rows_N)
+
+    def loss(self, p_NK: np.ndarray, rows_N: np.ndarray) -> float:
+        """The metric as a loss."""
+        return self.sign * models.score(self.metric, p_NK, self.bench.data, rows_N)
+
+    def greedy(self, p_MNK: list[np.ndarray], rows_N: np.ndarray) -> np.ndarray:
+        """Weights of the greedy ensemble."""
+        steps = ensemble.steps_for(len(rows_N))
+        return ensemble.greedy_weights(p_MNK, lambda p_NK: self.loss(p_NK, rows_N), steps=steps)
+
+
+@dataclass
+class Purse:
+    """What units take and what may still be spent: work units, or seconds of one core under a time budget."""
+
+    bench: Bench
+    limit: float | None
+    """Work units; None under a time budget."""
+    remaining: Callable[[], float]
+    """Seconds until fold models must be ended."""
+
+    def price(self, name: str, results: Results) -> float:
+        """What one more fold of a candidate takes: what its own folds took, else its predicted cost.
+
+        A prediction is corrected by what the family's candidates took so far, or all candidates where it has none.
+        """
+        own = [self.spent(unit) for (other, _), unit in results.items() if unit and other == name]
+        if own:
+            return sum(own) / len(own)
+        candidate = self.bench.candidates[name]
+        done = [unit for unit in results.values() if unit]
+        akin = [unit for unit in done if self.bench.candidates[unit.candidate].family == candidate.family]
+        return candidate.cost.work * self.pace(akin or (done if self.limit is None else []))
+
+    def pace(self, units: Sequence[Unit]) -> float:
+        """What some units took for each work unit that was predicted."""
+        predicted = sum(self.bench.candidates[unit.candidate].cost.work for unit in units)
+        return sum(map(self.spent, units)) / predicted if units else 1.0
+
+    def left(self, named: Sequence[Key], results: Results) -> float:
+        """What may still be spent beside the units that are under way."""
+        running = sum(self.price(name, results) for name, fold in named if (name, fold) not in results)
+        if self.limit is not None:
+            return self.limit - sum(self.spent(unit) for unit in results.values() if unit) - running
+        return self.remaining() * self.bench.work.workers.count - running / 2
+
+    def spent(self, unit: Unit) -> float:
+        """What a unit took."""
+        return unit.work if self.limit is not None else self.bench.seconds[unit.candidate, unit.fold]
+
+
+@dataclass
+class Search:
+    """Who enters when all candidates are through: settings of the family that promises most for what it takes."""
+
+    judge: Judge
+    shape: kinds.Shape
+    at_once: int = 4
+    rounds: int = 0
+    vain: int = 0
+    """Rounds in a row that took nothing off the loss."""
+    best: float = float("inf")
+    asked: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, results: Results, *, least_gain: float = 1e-4) -> list[str]:
+        """Names of new entrants; none once the ensemble has stopped gaining."""
+        probed = self.probed(results)
+        weights = self.judge.weigh(probed, results)
+        rows_N = self.judge.probed_rows()
+        mixed = ensemble.mean([self.judge.probed(name, results, rows_N) for name in probed], list(weights.values()))
+        loss = self.judge.loss(mixed, rows_N)
+        self.vain = 0 if loss < self.best - least_gain * abs(self.best) or self.rounds == 0 else self.vain + 1
+        self.best = min(self.best, loss)
+        family = self.family(weights)
+        if family is None or self.vain >= self.patience:
+            return []
+        self.rounds += 1
+        self.asked[family] = self.asked.get(family, 0) + 1
+        return self.enter(family, probed, results)
+
+    @property
+    def patience(self) -> int:
+        """Vain rounds that end the search: more where there are rows enough to tell small gains."""
+        return 1 if self.shape.rows < 1_000 else 2 if self.shape.rows < 5_000 else 3
+
+    def probed(self, results: Results) -> list[str]:
+        """Candidates that were probed on all folds for it."""
+        folds = range(min(PROBES, self.judge.bench.refinement.facts.fold_count))
+        return [name for name in self.judge.bench.candidates if all(results.get((name, fold)) for fold in folds)]
+
+    def family(self, weights: Mapping[str, float]) -> str | None:
+        """The family whose weight in the ensemble is largest for its cost and for how often it was asked before."""
+        candidates = self.judge.bench.candidates
+        promise: dict[str, float] = {}
+        for name, weight in weights.items():
+            one = candidates[name]
+            if catalog.load("families", one.family).space(self.shape).ranges:
+                share = (weight + 0.01) / (0.05 + one.cost.work) ** 0.5
+                promise[one.family] = max(promise.get(one.family, 0.0), share)
+        return max(promise, key=lambda each: promise[each] / (1 + self.asked.get(each, 0)), default=None)
+
+    def enter(self, family: str, probed: Sequence[str], results: Results) -> list[str]:
+        """New candidates of a family, known to the bench."""
+        from forgeline.engine.search import suggest
+
+        bench = self.judge.bench
+        module = catalog.load("families", family)
+        rows_N = self.judge.probed_rows()
+        own = [name for name in probed if bench.candidates[name].family == family]
+        losses = {name: self.judge.loss(self.judge.probed(name, results, rows_N), rows_N) for name in own}
+        tried = [(bench.candidates[name].setting, losses[name]) for name in own]
+        seed = bench.work.seed.child("train", "search", self.rounds)
+        best = bench.candidates[min(own, key=lambda name: losses[name])].setting
+        names = []
+        for number, values in enumerate(suggest(module.space(self.shape).ranges, tried, self.at_once, seed), 1):
+            setting = best | values
+            name = f"{family}-search-{self.rounds}-{number}"
+            cost = module.cost(self.shape, setting)
+            bench.admit(Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why=SEARCHED))
+            names.append(name)
+        return names

@@ -1,0 +1,367 @@
+"""A small multilayer perceptron for tables, trained with numpy on one thread; no torch is needed.
+
+Numbers enter as piecewise linear steps between their quantiles, so that a few layers can bend where the data does
+(Gorishniy et al., On embeddings for numerical features, NeurIPS 2022). A scale on each input, the loss of the task
+itself, decoupled weight decay and a cosine schedule follow RealMLP (Holzmüller et al., Better by default, NeurIPS
+2024). Everything is additions, products and comparisons, so that the drawn graph gives the same answer for a row
+whatever rows are beside it.
+
+Shapes: N rows, B rows of a batch, F features, D inputs of the first layer, H hidden units, S scores.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from forgeline.engine.graph import Graph
+from forgeline.engine.seeds import Seed
+
+CHECKS = 20
+"""Times in a whole schedule that the loss on held rows is looked at."""
+FEW = 3
+"""A feature with fewer distinct values than this is a flag."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is trained."""
+
+    width: int
+    layers: int
+    epochs: int
+    batch: int
+    rate: float
+    decay: float
+    dropout: float
+    bins: int
+
+
+# ---------------------------------------------------------------- inputs
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Features as inputs of the first layer: `clip((x[source] - shift) * scale, low, high) - mean`."""
+
+    source_D: np.ndarray
+    shift_D: np.ndarray
+    scale_D: np.ndarray
+    low_D: np.ndarray
+    high_D: np.ndarray
+    mean_D: np.ndarray
+
+    def encode(self, x_NF: np.ndarray) -> np.ndarray:
+        """float32 [N, D]."""
+        z_ND = x_NF[:, self.source_D]
+        z_ND -= self.shift_D
+        z_ND *= self.scale_D
+        np.clip(z_ND, self.low_D, self.high_D, out=z_ND)
+        z_ND -= self.mean_D
+        return z_ND
+
+    def draw(self, graph: Graph, x: str) -> str:
+        """The same as nodes."""
+        z = graph.add("Gather", x, graph.constant(self.source_D, np.int64), axis=1)
+        z = graph.add("Mul", graph.add("Sub", z, graph.constant(self.shift_D)), graph.constant(self.scale_D))
+        z = graph.add("Min", graph.add("Max", z, graph.constant(self.low_D)), graph.constant(self.high_D))
+        return graph.add("Sub", z, graph.constant(self.mean_D))
+
+
+def fit_inputs(x_NF: np.ndarray, *, bins: int, most_rows: int = 50_000, reach: float = 4.0) -> Inputs:
+    """Flags as they are; of each number its robust standard score within ±reach, and its steps between quantiles."""
+    some_NF = x_NF[np.linspace(0, len(x_NF) - 1, min(len(x_NF), most_rows)).astype(int)]
+    rows: list[tuple[int, float, float, float, float]] = []
+    for feature in range(some_NF.shape[1]):
+        edges = np.unique(np.quantile(some_NF[:, feature], np.linspace(0, 1, bins + 1)).astype(np.float32))
+        if len(edges) < FEW:
+            low, high = float(some_NF[:, feature].min()), float(some_NF[:, feature].max())
+            rows.append((feature, low, 1 / ((high - low) or 1.0), 0.0, 1.0))
+            continue
+        first, middle, third = (float(each) for each in np.quantile(some_NF[:, feature], (0.25, 0.5, 0.75)))
+        spread = (third - first) / 1.349 or float(some_NF[:, feature].std()) or 1.0
+        rows.append((feature, middle, 1 / spread, -reach, reach))
+        rows += [(feature, float(a), 1 / float(b - a), 0.0, 1.0) for a, b in pairwise(edges)]
+    source, *parts = (np.array(column) for column in zip(*rows))
+    shift_D, scale_D, low_D, high_D = (part.astype(np.float32) for part in parts)
+    plain = Inputs(source.astype(np.int64), shift_D, scale_D, low_D, high_D, np.zeros(len(rows), np.float32))
+    return replace(plain, mean_D=plain.encode(some_NF).mean(axis=0, dtype=np.float64).astype(np.float32))
+
+
+def inputs_of(features: int, flags: int, bins: int) -> int:
+    """About how many inputs so many features make."""
+    return flags + (features - flags) * (bins + 1)
+
+
+# ---------------------------------------------------------------- layers
+
+
+@dataclass
+class Layers:
+    """Weights of all layers in one vector, so that one update serves them all."""
+
+    sizes: list[int]
+    theta_P: np.ndarray
+
+    @property
+    def scale_D(self) -> np.ndarray:
+        """The factor of each input."""
+        return self.theta_P[: self.sizes[0]]
+
+    @property
+    def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Weights [in, out] and biases [out] of each layer, as views."""
+        at = self.sizes[0]
+        for inside, outside in zip(self.sizes[:-1], self.sizes[1:]):
+            weights = self.theta_P[at : at + inside * outside].reshape(inside, outside)
+            at += inside * outside
+            yield weights, self.theta_P[at : at + outside]
+            at += outside
+
+    def like(self, theta_P: np.ndarray) -> Layers:
+        """The same layers on another vector."""
+        return Layers(self.sizes, theta_P)
+
+
+def first_layers(inputs: Inputs, z_ND: np.ndarray, start_S: np.ndarray, schedule: Schedule, seed: Seed) -> Layers:
+    """Random hidden weights that keep the spread of what goes through; the last layer gives `start_S` at first."""
+    sizes = [z_ND.shape[1], *[schedule.width] * schedule.layers, len(start_S)]
+    count = sizes[0] + sum((inside + 1) * outside for inside, outside in pairwise(sizes))
+    layers = Layers(sizes, np.zeros(count, np.float32))
+    layers.scale_D[:] = 1
+    draw = seed.child("weights").generator()
+    variance = float(z_ND[:10_000].var(axis=0).sum()) or 1.0
+    pairs = list(layers.pairs)
+    for weights, _ in pairs[:-1]:
+        weights[:] = draw.normal(size=weights.shape) * math.sqrt(2 / variance)
+        variance = float(schedule.width)
+    pairs[-1][1][:] = start_S
+    return layers
+
+
+def forward(layers: Layers, z_BD: np.ndarray, keeps: list[np.ndarray] | None = None) -> list[np.ndarray]:
+    """What each layer gives, the scores last; `keeps` are factors of the hidden units (dropout)."""
+    given = [z_BD * layers.scale_D]
+    pairs = list(layers.pairs)
+    for place, (weights, biases) in enumerate(pairs):
+        a = given[-1] @ weights
+        a += biases
+        if place < len(pairs) - 1:
+            np.maximum(a, 0, out=a)
+            if keeps is not None:
+                a *= keeps[place]
+        given.append(a)
+    return given
+
+
+def backward(
+    layers: Layers,
+    slope: Layers,
+    z_BD: np.ndarray,
+    given: list[np.ndarray],
+    error_BS: np.ndarray,
+    keeps: list[np.ndarray] | None,
+) -> None:
+    """Write the loss's slope in every weight, from its slope in the scores and what `forward` gave."""
+    weights, slopes = list(layers.pairs), list(slope.pairs)
+    error = error_BS
+    for place in range(len(weights) - 1, -1, -1):
+        np.matmul(given[place].T, error, out=slopes[place][0])
+        error.sum(axis=0, out=slopes[place][1])
+        error = error @ weights[place][0].T
+        if place:
+            error *= given[place] > 0
+            if keeps is not None:
+                error *= keeps[place - 1]
+    np.einsum("bd,bd->d", error, z_BD, out=slope.scale_D)
+
+
+# ---------------------------------------------------------------- training
+
+
+@dataclass
+class Adam:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019) on one vector."""
+
+    mean_P: np.ndarray
+    square_P: np.ndarray
+    decay_P: np.ndarray
+    rate_P: np.ndarray
+    steps: int = 0
+
+    def step(self, theta_P: np.ndarray, slope_P: np.ndarray, rate: float, *, b1: float = 0.9, b2: float = 0.98) -> None:
+        """Move the weights, in place."""
+        self.steps += 1
+        self.mean_P *= b1
+        self.mean_P += (1 - b1) * slope_P
+        slope_P *= slope_P
+        self.square_P *= b2
+        slope_P *= 1 - b2
+        self.square_P += slope_P
+        np.sqrt(self.square_P, out=slope_P)
+        slope_P *= 1 / math.sqrt(1 - b2**self.steps)
+        slope_P += 1e-8
+        np.divide(self.mean_P, slope_P, out=slope_P)
+        slope_P *= rate / (1 - b1**self.steps)
+        slope_P *= self.rate_P
+        theta_P *= 1 - rate * self.decay_P
+        theta_P -= slope_P
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, and after how many steps it was best."""
+
+    inputs: Inputs
+    layers: Layers
+    steps: int
+
+    def scores(self, x_NF: np.ndarray, *, rows: int = 8192) -> np.ndarray:
+        """float64 [N, S]."""
+        parts = [x_NF[at : at + rows] for at in range(0, len(x_NF), rows)]
+        found = [forward(self.layers, self.inputs.encode(part))[-1] for part in parts]
+        return np.concatenate(found).astype(np.float64)
+
+    def draw(self, graph: Graph, x: str) -> str:
+        """The scores as nodes, float32 [N, S]."""
+        z = graph.add("Mul", self.inputs.draw(graph, x), graph.constant(self.layers.scale_D))
+        pairs = list(self.layers.pairs)
+        for place, (weights, biases) in enumerate(pairs):
+            z = graph.add("Gemm", z, graph.constant(weights), graph.constant(biases))
+            z = graph.add("Relu", z) if place < len(pairs) - 1 else z
+        return z
+
+
+Loss = Callable[[np.ndarray, np.ndarray, np.ndarray | None], tuple[float, np.ndarray]]
+"""(scores [B, S], targets [B], weights [B] or None) → (mean loss, its slope in the scores [B, S] float32)."""
+
+
+def train(
+    x_NF: np.ndarray,
+    y_N: np.ndarray,
+    weight_N: np.ndarray | None,
+    start_S: np.ndarray,
+    loss: Loss,
+    schedule: Schedule,
+    seed: Seed,
+    *,
+    held: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None,
+    steps: int | None = None,
+) -> Trained:
+    """Train on all rows; with `held` rows the weights that suited them best count, `steps` end it early."""
+    inputs = fit_inputs(x_NF, bins=bins_for(len(x_NF), schedule.bins))
+    z_ND = inputs.encode(x_NF)
+    layers = first_layers(inputs, z_ND, start_S, schedule, seed)
+    held_z = None if held is None else inputs.encode(held[0])
+    total = total_steps(len(x_NF), schedule)
+    ends = total if steps is None else min(steps, total)
+    every = max(1, total // CHECKS)
+    slope = layers.like(np.zeros_like(layers.theta_P))
+    adam = adam_for(layers, schedule)
+    best, best_theta_P, best_step = math.inf, layers.theta_P, ends
+    for step, (rows_B, keeps) in enumerate(batches(len(x_NF), ends, schedule, seed), 1):
+        z_BD = z_ND[rows_B]
+        given = forward(layers, z_BD, keeps)
+        _, error_BS = loss(given[-1], y_N[rows_B], None if weight_N is None else weight_N[rows_B])
+        backward(layers, slope, z_BD, given, error_BS, keeps)
+        adam.step(layers.theta_P, slope.theta_P, schedule.rate * cosine(step, total))
+        if held is not None and held_z is not None and (step % every == 0 or step == ends):
+            value = loss(forward(layers, held_z)[-1], held[1], held[2])[0]
+            if value < best:
+                best, best_theta_P, best_step = value, layers.theta_P.copy(), step
+    return Trained(inputs, layers.like(best_theta_P), best_step)
+
+
+def adam_for(layers: Layers, schedule: Schedule, *, scale_rate: float = 3.0) -> Adam:
+    """Weights decay, biases and scales do not; the scales of the inputs move faster."""
+    decaying = layers.like(np.zeros_like(layers.theta_P))
+    for weights, _ in decaying.pairs:
+        weights[:] = schedule.decay
+    rates = layers.like(np.ones_like(layers.theta_P))
+    rates.scale_D[:] = scale_rate
+    zeros = np.zeros_like(layers.theta_P)
+    return Adam(zeros, zeros.copy(), decaying.theta_P, rates.theta_P)
+
+
+def batches(
+    rows: int, steps: int, schedule: Schedule, seed: Seed
+) -> Iterator[tuple[np.ndarray, list[np.ndarray] | None]]:
+    """Rows and dropout of each step: a function of (seed, epoch), never of what was drawn before."""
+    size = min(schedule.batch, rows)
+    each = rows // size
+    for step in range(steps):
+        epoch, place = divmod(step, each)
+        if place == 0:
+            draw = seed.child("epoch", epoch).generator()
+            order_N = draw.permutation(rows)
+        yield order_N[place * size : (place + 1) * size], dropped(draw, size, schedule)
+
+
+def dropped(draw: np.random.Generator, size: int, schedule: Schedule) -> list[np.ndarray] | None:
+    """Factors of the hidden units of one step: 0 for a share of them, more than 1 for the rest."""
+    least = round(256 * schedule.dropout)
+    if least == 0:
+        return None
+    count = schedule.layers * size * schedule.width
+    kept = np.frombuffer(draw.bytes(count), np.uint8) >= least
+    factors = kept.astype(np.float32) * np.float32(256 / (256 - least))
+    return list(factors.reshape(schedule.layers, size, schedule.width))
+
+
+def total_steps(rows: int, schedule: Schedule) -> int:
+    """Steps of the whole schedule."""
+    return max(1, schedule.epochs * (rows // min(schedule.batch, rows)))
+
+
+def bins_for(rows: int, most: int) -> int:
+    """Fewer steps between quantiles where rows are few."""
+    return max(2, min(most, rows // 30))
+
+
+def cosine(step: int, total: int, *, warm: float = 0.03) -> float:
+    """Share of the rate at a step: a short rise, then half a cosine to 0."""
+    rise = max(1.0, warm * total)
+    if step < rise:
+        return step / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(total - rise, 1.0)))
+
+
+# ---------------------------------------------------------------- losses
+
+
+def squared(score_BS: np.ndarray, y_B: np.ndarray, weight_B: np.ndarray | None) -> tuple[float, np.ndarray]:
+    """Half the squared error."""
+    error_B = score_BS[:, 0] - y_B
+    return finished(0.5 * error_B**2, error_B[:, None], weight_B)
+
+
+def log_odds(score_BS: np.ndarray, y_B: np.ndarray, weight_B: np.ndarray | None) -> tuple[float, np.ndarray]:
+    """Log loss of two classes, from the log-odds of class 1."""
+    score_B = score_BS[:, 0]
+    small_B = np.exp(-np.abs(score_B))
+    p_B = np.where(score_B >= 0, 1, small_B) / (1 + small_B)
+    value_B = np.maximum(score_B, 0) - score_B * y_B + np.log1p(small_B)
+    return finished(value_B, (p_B - y_B)[:, None], weight_B)
+
+
+def cross_entropy(score_BS: np.ndarray, y_B: np.ndarray, weight_B: np.ndarray | None) -> tuple[float, np.ndarray]:
+    """Log loss of several classes, from logits."""
+    moved_BS = score_BS - score_BS.max(axis=1, keepdims=True)
+    power_BS = np.exp(moved_BS)
+    total_B = power_BS.sum(axis=1)
+    rows_B = np.arange(len(y_B))
+    error_BS = power_BS / total_B[:, None]
+    error_BS[rows_B, y_B] -= 1
+    return finished(np.log(total_B) - moved_BS[rows_B, y_B], error_BS, weight_B)
+
+
+def finished(value_B: np.ndarray, error_BS: np.ndarray, weight_B: np.ndarray | None) -> tuple[float, np.ndarray]:
+    """The mean loss, and the slopes of the mean."""
+    if weight_B is None:
+        return float(value_B.mean()), (error_BS / np.float32(len(value_B))).astype(np.float32)
+    share_B = weight_B / len(value_B)
+    return float(value_B @ share_B), (error_BS * share_B[:, None]).astype(np.float32)

@@ -1,0 +1,75 @@
+"""The portfolio: settings worth trying and the order to try them in, learned offline on many tables.
+
+`portfolio.json` is what benchmarks/portfolio.py has learned; `[plan] portfolio` names another such file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from forgeline.errors import BadInput
+
+if TYPE_CHECKING:
+    from forgeline.kinds import Shape
+
+
+SHIPPED = Path(__file__).parent / "portfolio.json"
+
+
+class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One setting of a family: what differs from the family's default."""
+
+    family: str
+    setting: dict[str, Any] = {}
+    done: float = 1.0
+    """Share of the setting's steps that were made before held-out rows had enough, on average."""
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to try, for tables of some size."""
+
+    task: Literal["classes", "values"]
+    most_rows: float | None
+    """Training rows of a fold up to which it serves; null: any number."""
+    names: list[str]
+    """Points, the first one first."""
+
+
+class Portfolio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Points by name, and orders of them, smaller tables first."""
+
+    about: str
+    points: dict[str, Point]
+    orders: list[Order]
+
+    def order(self, shape: Shape) -> list[str]:
+        """The points to try on data of this shape, in order."""
+        task = "values" if shape.task == "regression" else "classes"
+        fitting = [each for each in self.orders if each.task == task and shape.rows <= (each.most_rows or shape.rows)]
+        return list(fitting[0].names) if fitting else []
+
+
+def read(path: Path | None) -> Portfolio:
+    """A portfolio file, or the shipped one. Errors: BadInput."""
+    place = SHIPPED if path is None else path
+    try:
+        return decode(place.read_bytes(), str(place))
+    except OSError as error:
+        raise BadInput(f"the portfolio cannot be read ({error.strerror})", where=str(place)) from None
+
+
+def decode(text: bytes, where: str) -> Portfolio:
+    """The portfolio in a JSON text. Errors: BadInput."""
+    try:
+        found = msgspec.json.decode(text, type=Portfolio)
+    except msgspec.DecodeError as error:
+        remedy = "benchmarks/portfolio.py writes such files."
+        raise BadInput(f"not a portfolio ({error})", where=where, remedy=remedy) from None
+    for order in found.orders:
+        for name in order.names:
+            if name not in found.points:
+                raise BadInput(f"an order names {name}", where=where, asked=name, known=found.points)
+    return found

@@ -1,0 +1,122 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from forgeline import catalog, contest, kinds
+from forgeline.engine.seeds import Seed
+from forgeline.models import Data
+from forgeline.records import Candidate, Cost, Ref, Unit
+
+DRAW = np.random.default_rng(3)
+ROWS = 200
+
+
+def candidate(name, family, work=1.0, **setting):
+    cost = Cost(work=work, seconds=work, memory_bytes=1, size_bytes=1, flops_per_row=1.0)
+    return Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why="")
+
+
+class Pen:
+    """A bench and a workspace that hold arrays by name."""
+
+    def __init__(self, candidates, noise, folds=4):
+        y_N = DRAW.normal(size=ROWS)
+        self.data = Data(y_N, None, np.arange(ROWS) % folds, "regression", 1)
+        self.candidates = {each.name: each for each in candidates}
+        self.refinement = SimpleNamespace(facts=SimpleNamespace(fold_count=folds))
+        self.arrays, self.admitted, self.seconds = {}, [], {}
+        self.results = {}
+        for name, spread in noise.items():
+            for fold in range(2):
+                held_N = y_N[self.data.fold_N == fold]
+                self.arrays[f"{name} {fold}"] = (held_N + spread * DRAW.normal(size=len(held_N)))[:, None]
+                ref = Ref(digest=f"{name} {fold}", size_bytes=1)
+                unit = Unit(candidate=name, fold=fold, model=ref, predictions=ref, share=1.0, work=2.0)
+                self.results[name, fold] = unit
+                self.seconds[name, fold] = 4.0
+        self.work = SimpleNamespace(
+            array=lambda ref: self.arrays[ref.digest], seed=Seed(0), workers=SimpleNamespace(count=2)
+        )
+
+    def admit(self, one):
+        self.candidates[one.name] = one
+        self.admitted.append(one)
+
+
+def judge(pen):
+    return contest.Judge(SimpleNamespace(facts=SimpleNamespace(metric="rmse", higher_is_better=False)), pen)
+
+
+def test_weights_go_to_who_was_close_on_the_probed_folds():
+    pen = Pen([candidate("a", "linear"), candidate("b", "linear")], {"a": 0.1, "b": 5.0})
+    weights = judge(pen).weigh(["a", "b"], pen.results)
+    assert weights["a"] == pytest.approx(1.0)
+    rows_N = judge(pen).probed_rows()
+    assert set(pen.data.fold_N[rows_N]) == {0, 1}
+    assert judge(pen).loss(judge(pen).probed("a", pen.results, rows_N), rows_N) == pytest.approx(0.1, rel=0.3)
+
+
+# ---------------------------------------------------------------- what may be spent
+
+
+def test_under_a_work_budget_counted_work_is_spent():
+    pen = Pen([candidate("a", "linear"), candidate("b", "linear", 3.0), candidate("c", "kernel", 3.0)], {"a": 1.0})
+    purse = contest.Purse(pen, 20.0, lambda: float("inf"))
+    assert purse.price("a", pen.results) == 2.0
+    assert purse.price("b", pen.results) == 6.0  # its family takes twice what is predicted
+    assert purse.price("c", pen.results) == 3.0  # nothing is known of its family
+    named = [*pen.results, ("b", 0)]
+    assert purse.left(named, pen.results) == 20 - 4 - 6
+
+
+def test_under_a_time_budget_seconds_of_all_workers_are():
+    pen = Pen([candidate("a", "linear"), candidate("c", "kernel", 3.0)], {"a": 1.0})
+    purse = contest.Purse(pen, None, lambda: 10.0)
+    assert purse.price("a", pen.results) == 4.0
+    assert purse.price("c", pen.results) == 12.0  # as slow as what was seen so far
+    assert purse.left([*pen.results, ("c", 0)], pen.results) == 10 * 2 - 6
+
+
+# ---------------------------------------------------------------- the search
+
+SHAPE = kinds.Shape(2_000, 5, "regression", 1)
+
+
+def searching(noise, **more):
+    points = catalog.load("families", "lightgbm").space(SHAPE).points
+    candidates = [candidate(f"lightgbm-{place}", "lightgbm", **dict(points[place])) for place in range(3)]
+    candidates += [candidate("linear-0", "linear", penalty=1.0)]
+    pen = Pen(candidates, noise)
+    return contest.Search(judge(pen), SHAPE, **more), pen
+
+
+def test_new_settings_are_of_the_family_that_has_weight():
+    search, pen = searching({"lightgbm-0": 0.1, "lightgbm-1": 0.5, "linear-0": 9.0})
+    names = search(pen.results)
+    assert names == [f"lightgbm-search-1-{number}" for number in (1, 2, 3, 4)]
+    module = catalog.load("families", "lightgbm")
+    for one in pen.admitted:
+        assert one.why == contest.SEARCHED
+        assert one.setting.keys() == module.space(SHAPE).points[0].keys()
+        assert one.cost == module.cost(SHAPE, one.setting)
+
+
+def test_a_family_that_was_asked_often_gives_way():
+    search, pen = searching({"lightgbm-0": 0.5, "linear-0": 0.5})
+    families = [name.partition("-")[0] for _ in range(6) for name in search(pen.results)[:1]]
+    assert set(families[:3]) == {"lightgbm", "linear"}
+
+
+def test_it_ends_after_vain_rounds_more_of_them_where_rows_are_many():
+    for rows, vain in ((500, 1), (3_000, 2), (50_000, 3)):
+        search, pen = searching({"lightgbm-0": 0.1})
+        search.shape = kinds.Shape(rows, 5, "regression", 1)
+        rounds = [bool(search(pen.results)) for _ in range(6)]
+        assert rounds == [True] * vain + [False] * (6 - vain)
+
+
+def test_nothing_is_searched_where_no_family_has_ranges():
+    search, pen = searching({"lightgbm-0": 0.1})
+    pen.candidates = {"lightgbm-0": candidate("lightgbm-0", "extra_trees")}
+    assert search(pen.results) == []
