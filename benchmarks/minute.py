@@ -127,6 +127,9 @@ def forgeline(folder: Path, limit: str) -> dict[str, Any]:
         found = timed(command, folder, place, dict(os.environ))
         run = next((place / ".forgeline" / "runs").glob("*"), None) if (place / ".forgeline").exists() else None
         found["release"] = bool(run and (run / "release" / "SHA256SUMS").exists() and (run / "report.html").exists())
+        if run and (run / "work.log").exists():
+            lines = [json.loads(line) for line in (run / "work.log").read_text().splitlines()]
+            found["usable"] = next((line["elapsed"] for line in lines if line["do"] == "usable"), None)
         if run and (run / "release" / "model.onnx").exists():
             found["bytes"] = (run / "release" / "model.onnx").stat().st_size
         return found | {"versions": versions(sys.executable, ["forgeline", "lightgbm", "catboost"])}

@@ -135,7 +135,8 @@ class Search:
     rounds: int = 0
     vain: int = 0
     """Rounds in a row that took nothing off the loss."""
-    best: float = float("inf")
+    best: float | None = None
+    """The lowest loss so far."""
     asked: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, results: Results, *, least_gain: float = 1e-4) -> list[str]:
@@ -145,8 +146,9 @@ class Search:
         rows_N = self.judge.probed_rows()
         mixed = ensemble.mean([self.judge.probed(name, results, rows_N) for name in probed], list(weights.values()))
         loss = self.judge.loss(mixed, rows_N)
-        self.vain = 0 if loss < self.best - least_gain * abs(self.best) or self.rounds == 0 else self.vain + 1
-        self.best = min(self.best, loss)
+        gained = self.best is None or loss < self.best - least_gain * abs(self.best)
+        self.vain = 0 if gained else self.vain + 1
+        self.best = loss if self.best is None else min(self.best, loss)
         family = self.family(weights)
         if family is None or self.vain >= self.patience:
             return []

@@ -445,6 +445,8 @@ class PlanFacts(Shape, frozen=True):
     seconds_limit: float | None
     memory_limit: int | None
     """Bytes of the whole run; null where the machine decides, which changes no digest."""
+    borrowed: dict[str, str] = {}
+    """Candidates that earlier runs of the store lent, and the run each comes from."""
 
 
 class Plan(Record, frozen=True, kw_only=True):

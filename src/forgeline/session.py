@@ -270,8 +270,18 @@ def drive(
             raise
     finally:
         if replay is None and runner.read_all(folder):
+            learn(folder, ask, store)
             close(folder, opened.get("mirror", ""))
     return Run(folder)
+
+
+def learn(folder: Path, ask: Spec, store: Store) -> None:
+    """Leave what the run has tried as a lesson for later plans, unless the spec says not to."""
+    from forgeline import experience
+
+    found = experience.lesson(runner.read_all(folder)) if ask.plan.experience == "auto" else None
+    if found:
+        experience.remember(store.root, found)
 
 
 def close(folder: Path, mirror: str) -> None:

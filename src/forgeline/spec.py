@@ -99,6 +99,8 @@ class Plan(Section, frozen=True):
     """Metric the model is selected by; default log_loss for classes, rmse for regression."""
     portfolio: str = ""
     """A portfolio file of your own, relative to the spec's folder; default: the shipped one."""
+    experience: Literal["auto", "off"] = "auto"
+    """Whether the run leaves a lesson in the store and, under a time budget, borrows settings from similar tables."""
 
 
 class Train(Section, frozen=True):

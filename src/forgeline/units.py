@@ -5,6 +5,7 @@ Shapes: N training rows, F features, K outputs.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,8 +54,13 @@ class Bench:
     paces: dict[Key, float] = field(default_factory=dict)
     """Seconds that each finished unit's graph takes for a row."""
 
-    spent: float = 0.0
-    """Work units that were counted so far."""
+    works: dict[Key, float] = field(default_factory=dict)
+    """Work units that were counted of each finished unit."""
+
+    @property
+    def spent(self) -> float:
+        """Work units that were counted so far; the sum is the same in whatever order units came back."""
+        return math.fsum(self.works.values())
 
     def __post_init__(self) -> None:
         """Read what was found and measured before this process began, or in the run that is replayed."""
@@ -153,11 +159,11 @@ class Desk:
         return None
 
     def job(self, name: str, fold: int) -> Job:
-        """The job that fits a unit; a replayed one is given the rows and steps that it had."""
+        """The job that fits a unit; a replayed one is given the rows it had and, but for probes, the steps."""
         bench = self.bench
         replayed = replayed_unit(name, fold, bench.work)
         share = 1.0 if replayed is None else float(replayed["share"])
-        steps = self.steps(name, fold) if replayed is None else replayed["steps"]
+        steps = self.steps(name, fold) if replayed is None or fold < PROBES else replayed["steps"]
         return bench.job(bench.candidates[name], fold, share, steps)
 
     def steps(self, name: str, fold: int) -> int | None:
@@ -189,7 +195,7 @@ class Desk:
     def finish(self, key: Key, unit: Unit) -> None:
         """Tell everyone."""
         self.results[key] = unit
-        self.bench.spent += unit.work
+        self.bench.works[key] = unit.work
         self.told({key: unit for key, unit in self.results.items() if unit})
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from forgeline import catalog, kinds, models, portfolio, records, spec
+from forgeline import catalog, experience, kinds, models, portfolio, records, spec
 from forgeline.errors import BadInput
 from forgeline.records import Candidate, Number, Table
 
@@ -34,6 +34,8 @@ def plan(
     folds = refinement.facts.fold_count
     learned = portfolio.read(work.base / ask.portfolio if ask.portfolio else None)
     priced = candidates(train, shape, learned)
+    lent = borrow(ask, train, budget, snapshot, refinement, metric, work)
+    priced = with_borrowed(priced, lent, shape)
     if not priced:
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
     judged = judge(priced, folds, budget, work)
@@ -47,6 +49,7 @@ def plan(
             work_limit=budget.units,
             seconds_limit=budget.seconds,
             memory_limit=budget.memory_bytes,
+            borrowed={each.name: each.run for each in lent},
         ),
         numbers={
             "plan.candidates": Number(value=len(judged), unit="candidates"),
@@ -54,8 +57,80 @@ def plan(
             "plan.work": Number(value=sum(each.cost.work for each in fitting) * folds, unit="work units"),
             "plan.memory": Number(value=work.workers.memory_bytes, unit="bytes a worker", measured=True),
         },
-        tables=[table(judged, folds)],
+        tables=[table(judged, folds), *([borrowed_table(lent)] if lent else [])],
     )
+
+
+# ---------------------------------------------------------------- what earlier runs have learned
+
+
+class Loan(msgspec.Struct, frozen=True):
+    """A setting that an earlier run of the store found good on a similar table."""
+
+    name: str
+    family: str
+    setting: dict[str, Any]
+    run: str
+    distance: float
+
+
+def borrow(
+    ask: spec.Plan,
+    train: spec.Train,
+    budget: spec.Budget,
+    snapshot: records.Snapshot,
+    refinement: records.Refinement,
+    metric: str,
+    work: Workspace,
+) -> list[Loan]:
+    """Settings of similar tables, under a time budget; the work log keeps them, and a replay follows it."""
+    done = work.decided("borrowed", stage="plan")
+    if done:
+        return [msgspec.convert(each, Loan) for each in done["loans"]]
+    if ask.experience == "off" or budget.units is not None:
+        return []
+    competing = [name for name, options in families(train) if not options]
+    features = experience.features_of(refinement)
+    near = experience.similar(work.store.root, str(snapshot.facts.task), metric, features)
+    found = [each for each in experience.borrowed(near) if each.tried.family in competing]
+    loans = [
+        Loan(f"borrowed-{place}", each.tried.family, each.tried.setting, each.run, round(each.distance, 3))
+        for place, each in enumerate(found, 1)
+    ]
+    work.note("borrowed", stage="plan", loans=loans)
+    return loans
+
+
+def with_borrowed(priced: list[Candidate], lent: list[Loan], shape: kinds.Shape) -> list[Candidate]:
+    """The candidates with what was borrowed right after the first; a setting that was to come anyway comes once."""
+    found = [candidate(each.name, each.family, each.setting, shape) for each in lent]
+    known = [(each.family, each.setting) for each in found]
+    rest = [each for each in priced if (each.family, each.setting) not in known]
+    return [*rest[:1], *found, *rest[1:]]
+
+
+def borrowed_table(lent: list[Loan]) -> Table:
+    """What was borrowed, and from whom."""
+    rows: list[list[str | float | int | bool | None]] = [
+        [
+            each.name,
+            each.family,
+            ", ".join(f"{key} {value}" for key, value in each.setting.items()),
+            each.run,
+            each.distance,
+        ]
+        for each in lent
+    ]
+    note = "what had weight on similar tables; a distance of 1 is ten times the rows, or twice the classes"
+    return Table(
+        title="Borrowed from earlier runs",
+        columns=["candidate", "family", "setting", "run", "distance"],
+        rows=rows,
+        note=note,
+    )
+
+
+# ---------------------------------------------------------------- who competes
 
 
 def metric_for(asked: str, task: kinds.Task) -> str:

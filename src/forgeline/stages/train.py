@@ -57,7 +57,9 @@ def train(
 def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve: Reserve) -> dict[Key, Unit]:
     """The contest: units until the budget is spent, or nothing more is to be gained."""
     bench, clock = judge.bench, judge.bench.work.clock
-    fitting = [name for name, each in bench.candidates.items() if fits_memory(each, budget, bench.work)]
+    fitting = [each for each in bench.candidates.values() if fits_memory(each, budget, bench.work)]
+    found = [each for each in fitting if each.why == SEARCHED]
+    timed = budget.units is None
     if not fitting:
         return {}
 
@@ -66,17 +68,30 @@ def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve:
 
     purse = Purse(bench, budget.units, remaining)
     controller: Controller[Unit] = Controller(
-        entrants=fitting,
+        # what a search found before the run was resumed: under a work budget it will be found again, in its turn
+        entrants=[each.name for each in fitting if timed or each not in found],
         folds=bench.refinement.facts.fold_count,
         price=purse.price,
         left=purse.left,
         weigh=judge.weigh,
-        search=Search(judge, models.shape_of(snapshot, bench.refinement)),
-        closing=REFIT_COST if refits(bench.data) and budget.units is not None else 0.0,
-        anyhow=budget.units is None,
+        search=Search(judge, models.shape_of(snapshot, bench.refinement), rounds=len(found) if timed else 0),
+        closing=0.0 if timed or not refits(bench.data) else REFIT_COST,
+        anyhow=timed,
     )
-    schedule = controller if budget.units is None else Lagged(controller, LAG)
-    return bench.fit(schedule, "train", remaining, reserve.update)
+    schedule = controller if timed else Lagged(controller, LAG)
+
+    def told(done: dict[Key, Unit]) -> None:
+        if not bench.work.log.find("usable") and whole(done, controller.folds):
+            bench.work.note("usable", stage="train")
+        reserve.update(done)
+
+    return bench.fit(schedule, "train", remaining, told)
+
+
+def whole(done: dict[Key, Unit], folds: int) -> bool:
+    """Whether some candidate has all its folds: from then on there is a model to ship."""
+    names = [name for name, _ in done]
+    return any(names.count(name) >= folds for name in set(names))
 
 
 def fits_memory(candidate: records.Candidate, budget: spec.Budget, work: Workspace) -> bool:
