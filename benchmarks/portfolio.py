@@ -6,14 +6,16 @@
 `collect` fits every point of POINTS on the first two of five folds of every set, through forgeline's own stages and
 workers, and keeps out-of-fold and test predictions, counted work and steps outside the repository. `learn` orders the
 points by greedy gain of the ensemble's score for the work they take, for tables of several sizes. It also learns the
-orders without each family of sets (results/portfolio_left_out.json, which benchmarks/minute.py uses), and prints how
-these do on the family that they have not seen, beside random orders of the same points.
+orders without each fifth of the families of sets (results/portfolio_left_out.json, which benchmarks/minute.py uses),
+and prints how these do on the families that they have not seen, beside random orders of the same points.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from forgeline import models, records, runner, session, spec, units
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode
 from forgeline.engine.controller import Listed
-from forgeline.engine.ensemble import greedy_weights, steps_for
+from forgeline.engine.ensemble import steps_for
 from forgeline.engine.store import Store, WorkLog
 from forgeline.parts.families import catboost, extra_trees, kernel, lightgbm, linear, network
 from forgeline.records import Candidate
@@ -90,6 +92,7 @@ POINTS: dict[str, dict[str, Any]] = {
 DEAREST = 150.0
 """Points of which one fold is predicted to take more work units than this are left out for a set."""
 PROBED = 2
+PARTS = 5
 SHIPPED = Path(__file__).parent.parent / "src" / "forgeline" / "portfolio.json"
 LEFT_OUT = Path(__file__).parent / "results" / "portfolio_left_out.json"
 
@@ -112,11 +115,9 @@ def main() -> None:
             asked.out or SHIPPED,
             learned(sets, values, f"Learned on {len(sets)} public tables by benchmarks/portfolio.py."),
         )
-        groups = sorted({family(each.name) for each in sets})
-        left_out = {
-            group: learned([each for each in sets if family(each.name) != group], values, "")["orders"]
-            for group in groups
-        }
+        with ProcessPoolExecutor() as pool:
+            parts = list(pool.map(without, [sets] * PARTS, range(PARTS)))
+        left_out = {family(each.name): parts[part_of(family(each.name))] for each in sets}
         write(LEFT_OUT, left_out)
         report(sets, values, left_out)
     if asked.verb == "collect":
@@ -225,7 +226,7 @@ class Table:
     """Share of the predicted work that was done."""
 
     @classmethod
-    def load(cls, place: Path, *, most: int = 4000) -> "Table":
+    def load(cls, place: Path, *, most: int = 2000) -> "Table":
         run = session.Run(next((place / "runs").glob("*")))
         snapshot, refinement = (one(run, kind) for kind in (records.Snapshot, records.Refinement))
         files = {ref.name: ref.digest for ref in refinement.facts.table} | {"folds.npy": refinement.facts.folds.digest}
@@ -259,10 +260,10 @@ class Table:
             task="values" if snapshot.facts.task == "regression" else "classes",
             rows=shape.rows,
             names=names,
-            held_MN=np.stack([held(name) for name in names]),
-            test_MN=np.stack([test(name) for name in names]),
+            held_MN=np.stack([held(name) for name in names]).astype(np.float32),
+            test_MN=np.stack([test(name) for name in names]).astype(np.float32)[:, :4000],
             y_held_N=truth.scaled(y_N[np.concatenate(some)]),
-            y_test_N=truth.scaled(y_test_N),
+            y_test_N=truth.scaled(y_test_N)[:4000],
             work_M=np.array([work[name] for name in names]),
             done_M=np.array([work[name] / candidate(name, shape).cost.work for name in names]),
         )
@@ -274,11 +275,23 @@ class Table:
         return float(np.sqrt(np.mean((p_N - y_N) ** 2)))
 
     def ensemble(self, chosen: list[int]) -> float:
-        """Test loss of the greedy ensemble of some points, weighed on held-out rows."""
-        p_MN = [self.held_MN[place] for place in chosen]
-        steps = steps_for(len(self.y_held_N))
-        weights = greedy_weights(p_MN, lambda p_N: self.loss(p_N, self.y_held_N), steps=steps)
-        return self.loss(weights @ self.test_MN[chosen], self.y_test_N)
+        """Test loss of the greedy ensemble of some points, weighed on held-out rows, as `greedy_weights` does."""
+        p_MN, steps = self.held_MN[chosen], steps_for(len(self.y_held_N))
+        total_N, picks, reached = np.zeros(p_MN.shape[1]), [], []
+        for step in range(1, steps + 1):
+            losses_M = self.losses((total_N + p_MN) / step)
+            picks.append(int(losses_M.argmin()))
+            reached.append(float(losses_M.min()))
+            total_N = total_N + p_MN[picks[-1]]
+        enough = next(place for place, each in enumerate(reached, 1) if each <= min(reached) * (1 + 1e-6))
+        weights_M = np.bincount(picks[:enough], minlength=len(chosen)) / enough
+        return self.loss(weights_M @ self.test_MN[chosen], self.y_test_N)
+
+    def losses(self, p_MN: np.ndarray) -> np.ndarray:
+        """What `loss` says of each row of predictions, on the held-out rows."""
+        if self.task == "classes":
+            return np.asarray(-np.log(np.clip(p_MN, 1e-15, 1)).mean(axis=1))
+        return np.asarray(np.sqrt(np.mean((p_MN - self.y_held_N) ** 2, axis=1)))
 
 
 @dataclass(frozen=True)
@@ -307,10 +320,24 @@ OTHER_TASK = 0.25
 """What a table of the other kind of task counts."""
 WORST = 2.0
 """What no point at all is worth, and what none can be worse than: see `Values`."""
+LEAST_WEIGHT = 0.05
+"""Tables that count less are not looked at."""
 OVERHEAD = 0.4
 """Work units that a probe costs beside its fit: a process, reading, encoding, drawing the graph."""
 MOST = 16
 """Points of one order."""
+
+
+def part_of(group: str) -> int:
+    """Families are left out in PARTS parts, by the hash of their names."""
+    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % PARTS
+
+
+def without(sets: list[Table], part: int) -> list[dict[str, Any]]:
+    """The orders that the families of the other parts give."""
+    kept = [each for each in sets if part_of(family(each.name)) != part]
+    orders: list[dict[str, Any]] = learned(kept, {each.name: Values(each) for each in kept}, "")["orders"]
+    return orders
 
 
 def write(path: Path, found: Any) -> None:
@@ -358,6 +385,8 @@ class Values:
 def order(sets: list[Table], values: dict[str, Values], task: str, centre: int) -> list[str]:
     """Points by greedy gain for their work: tables count by how near they are in size and in the kind of task."""
     weight = {each.name: nearness(each, task, centre) for each in sets}
+    sets = [each for each in sets if weight[each.name] >= LEAST_WEIGHT]
+    weight = {each.name: weight[each.name] for each in sets}
     chosen: list[str] = []
     while len(chosen) < MOST:
         best, best_rate = "", 0.0

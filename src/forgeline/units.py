@@ -170,7 +170,8 @@ class Desk:
         """The mean of the last steps that the probes chose; the probes themselves choose their own."""
         if fold < PROBES:
             return None
-        found = [self.results.get((name, probe)) for probe in range(PROBES)]
+        known = self.before | self.results  # the fit on all rows comes in a phase of its own
+        found = [known.get((name, probe)) for probe in range(PROBES)]
         steps = [unit.steps for unit in found if unit and unit.steps]
         return max(1, round(sum(steps) / len(steps))) if steps else None
 

@@ -60,6 +60,15 @@ def test_the_first_that_can_be_finished_opens():
     assert play.run() == [("b", fold) for fold in range(5)]
 
 
+def test_what_others_are_compared_with_is_finished_whatever_it_promises():
+    play = Play({"a": 1, "b": 1, "c": 1}, 100, {"c": 1.0})
+    play.controller.beside = ["b"]
+    assert play.run()[5:10] == [("b", fold) for fold in range(5)]
+    dear = Play({"a": 1, "b": 90, "c": 1}, 100, {"c": 1.0})
+    dear.controller.beside = ["b"]
+    assert "b" not in {name for name, _ in dear.run()}
+
+
 def test_a_dear_candidate_is_passed_over_for_a_cheap_one():
     named = Play({"a": 1, "b": 10, "c": 1}, 12, {"c": 1.0}).run()
     assert {name for name, _ in named} == {"a", "c"}

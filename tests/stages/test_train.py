@@ -174,6 +174,8 @@ def test_later_folds_make_as_many_steps_as_the_first_two_chose_on_average(tmp_pa
     assert [desk.steps("a", fold) for fold in (0, 1, 2, 5)] == [None, None, 80, 80]
     assert desk.steps("b", 2) is None
     assert bench.spent == 2.0
+    later = units.Desk(bench, Listed([]), dict(desk.results), lambda done: None)
+    assert later.steps("a", 5) == 80  # the fit on all rows, in a phase of its own
 
 
 def test_a_candidate_that_the_search_found_is_known_to_a_later_process(tmp_path):

@@ -87,6 +87,8 @@ class Controller(Schedule[R], Generic[R]):
     """Whether to begin though no candidate can be finished: some folds are better than none."""
     opening: str | None = None
     """The candidate that is finished first of all."""
+    beside: Sequence[str] = ()
+    """Entrants that are finished whatever they promise, if they can be paid for: what others are compared with."""
     weights: dict[tuple[str, ...], Mapping[str, float]] = field(default_factory=dict)
 
     def next(self, named: Sequence[Key], results: Mapping[Key, R | None]) -> Key | None:
@@ -96,10 +98,11 @@ class Controller(Schedule[R], Generic[R]):
             self.opening = self.cheap_enough(self.left(named, results), results)
         if self.opening is None:
             return None
-        first = self.unnamed(self.opening, taken, results, range(self.folds))
-        if first:
-            return first
         left, promising = self.left(named, results), self.promising(results)
+        for name in (self.opening, *self.beside):
+            key = self.unnamed(name, taken, results, range(self.folds))
+            if key and (name == self.opening or self.owed(name, taken, results) <= left):
+                return key
         probe = self.probe(taken, results, left, promising)
         if probe:
             return probe

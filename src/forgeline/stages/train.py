@@ -24,6 +24,8 @@ REFIT_ROWS = 10_000
 models, which is steadier where rows are few."""
 REFIT_COST = 1.25
 """What a refit takes, in folds."""
+BASELINE = "linear"
+"""The family whose first candidate is always finished, for evaluate to compare with."""
 LAG = 4
 """Units that are named before the result of one is looked at, under a work budget: whatever the number of workers."""
 
@@ -77,6 +79,7 @@ def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve:
         search=Search(judge, models.shape_of(snapshot, bench.refinement), rounds=len(found) if timed else 0),
         closing=0.0 if timed or not refits(bench.data) else REFIT_COST,
         anyhow=timed,
+        beside=[each.name for each in fitting if each.family == BASELINE][:1],
     )
     schedule = controller if timed else Lagged(controller, LAG)
 
