@@ -352,8 +352,7 @@ def learned(sets: list[Table], values: dict[str, "Values"], about: str) -> dict[
         for task in ("classes", "values")
         for most, centre in CENTRES.items()
     ]
-    named = {name for each in orders for name in each["names"]}
-    points = {name: point | {"done": done(sets, name)} for name, point in POINTS.items() if name in named}
+    points = {name: point | {"done": done(sets, name)} for name, point in POINTS.items()}
     return {"about": about, "points": points, "orders": orders}
 
 
