@@ -295,7 +295,7 @@ class Kept:
     def has(self, system: str, name: str) -> bool:
         """Whether a rival's result is there, of the versions that are asked for."""
         found = self.get(system, name)
-        return bool(found) and found["versions"] == pinned(RIVALS[system][1])  # type: ignore[index]
+        return bool(found) and found["versions"] == pinned(RIVALS[system][1])
 
     def put(self, system: str, name: str, result: dict[str, Any]) -> None:
         self.all.setdefault(self.limit, {}).setdefault(system, {})[name] = result
@@ -375,7 +375,7 @@ def compared(kept: Kept, systems: list[str], sets: list[str], view: str) -> dict
     if common:
         from scipy.stats import rankdata
 
-        table = np.array([[loss(kept.get(system, name), view) for system in systems] for name in common])  # type: ignore[arg-type]
+        table = np.array([[loss(kept.get(system, name), view) for system in systems] for name in common])
         ranks = dict(zip(systems, np.mean([rankdata(row) for row in table], axis=0).round(3).tolist()))
     print(
         f"\njudged by {'log loss and RMSE' if view == 'log_loss' else 'ROC AUC (binary), log loss, RMSE'}: "
@@ -390,7 +390,7 @@ def compared(kept: Kept, systems: list[str], sets: list[str], view: str) -> dict
             ours, theirs = kept.get("forgeline", name), kept.get(system, name)
             if ours and theirs:
                 a, b = loss(ours, view), loss(theirs, view)
-                wins.append(0.5 if np.isclose(a, b, rtol=1e-6, atol=1e-9) else float(a < b))  # type: ignore[arg-type, operator]
+                wins.append(0.5 if np.isclose(a, b, rtol=1e-6, atol=1e-9) else float(a < b))
         if not wins:
             continue
         draws = np.random.default_rng(0).choice(wins, (2000, len(wins))).mean(axis=1)

@@ -104,8 +104,6 @@ def main() -> None:
     options.add_argument("--cache", type=Path, required=True)
     options.add_argument("--sets", nargs="*", default=[])
     options.add_argument("--points", nargs="*", default=[])
-    options.add_argument("--folds", type=int, default=PROBED)
-    options.add_argument("--refit", action="store_true", help="also fit on all rows")
     options.add_argument("-o", "--out", type=Path)
     asked = options.parse_args()
     if asked.verb == "learn":
@@ -124,14 +122,14 @@ def main() -> None:
         names = asked.sets or sorted(path.parent.name for path in asked.data.glob("*/task.json"))
         for name in sorted(names, key=lambda name: (asked.data / name / "train.csv.gz").stat().st_size):
             began = time.perf_counter()
-            found = collect(asked.data / name, asked.cache, asked.points or list(POINTS), asked.folds, asked.refit)
+            found = collect(asked.data / name, asked.cache, asked.points or list(POINTS))
             print(f"{name:<28}{found:>5} units {time.perf_counter() - began:>8.1f} s", flush=True)
 
 
 # ---------------------------------------------------------------- collecting
 
 
-def collect(folder: Path, cache: Path, points: list[str], folds: int, refit: bool) -> int:
+def collect(folder: Path, cache: Path, points: list[str]) -> int:
     """Fit what is not there yet; how many units there are."""
     store = Store(cache / folder.name)
     run = opened(folder, store)
@@ -143,8 +141,7 @@ def collect(folder: Path, cache: Path, points: list[str], folds: int, refit: boo
     candidates = {name: candidate(name, shape) for name in points}
     points = [name for name in points if candidates[name].cost.work <= DEAREST]
     bench = units.Bench(refinement, candidates, models.data_of(snapshot, refinement, work), work)
-    wanted = [*range(min(folds, refinement.facts.fold_count)), *([refinement.facts.fold_count] if refit else [])]
-    order = [(name, fold) for name in points for fold in wanted]
+    order = [(name, fold) for name in points for fold in range(PROBED)]
     work.log.lines[:] = [line for line in work.log.lines if line["do"] != "close"]
     work.log.path.write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in work.log.lines))
     done = bench.fit(Listed(order), "train", lambda: float("inf"), lambda units: None)

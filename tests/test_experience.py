@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import msgspec
 
-from forgeline import experience, kinds, spec
+from forgeline import catalog, experience, kinds, spec
 from forgeline.engine.store import Store, WorkLog
 from forgeline.experience import Lesson, Tried
 from forgeline.records import Candidate, Cost
@@ -79,3 +79,11 @@ def test_what_is_borrowed_comes_second_and_no_setting_twice():
     lent = [plan.Loan("borrowed-1", "linear", {"penalty": 2.0}, "other", 0.1)]
     found = plan.with_borrowed([candidate(name, penalty) for name, penalty in zip("abc", (1.0, 2.0, 3.0))], lent, shape)
     assert [each.name for each in found] == ["a", "borrowed-1", "c"]
+
+
+def test_a_lesson_that_lacks_a_key_of_today_gets_the_familys_default():
+    lent = [plan.Loan("borrowed-1", "lightgbm", {"leaves": 7}, "older", 0.1)]
+    (found,) = plan.with_borrowed([], lent, kinds.Shape(1000, 5, "binary", 2))
+    assert found.setting == catalog.load("families", "lightgbm").space(kinds.Shape(1000, 5, "binary", 2)).points[0] | {
+        "leaves": 7
+    }

@@ -17,6 +17,19 @@ def asked() -> tuple[pd.DataFrame, pd.Series, pd.DataFrame, str, Path, list[str]
     return frame.drop(columns=target), frame[target], pd.read_csv(test), task, Path(out), words
 
 
+def texts(x: pd.DataFrame, test: pd.DataFrame) -> list[str]:
+    """Columns that are not numbers or booleans in both files."""
+    return [name for name in x if not (x[name].dtype.kind in "biuf" and test[name].dtype.kind in "biuf")]
+
+
+def answer(model, test: pd.DataFrame, task: str, out: Path) -> None:
+    """What a model in scikit-learn's manner says of the test rows."""
+    if task == "regression":
+        write_values(out, model.predict(test))
+    else:
+        write_classes(out, list(model.classes_), model.predict_proba(test))
+
+
 def write_classes(out: Path, classes: list, p) -> None:
     """Probabilities, one column a class."""
     write(out, [f"probability_{label}" for label in classes], p)

@@ -1,7 +1,7 @@
 """FLAML: AutoML with a time budget, told the metric that is judged."""
 
 from flaml import AutoML
-from frames import asked, write_classes, write_values
+from frames import answer, asked
 
 
 def main() -> None:
@@ -10,10 +10,7 @@ def main() -> None:
     metric = "rmse" if task == "regression" else "log_loss"
     kind = "regression" if task == "regression" else "classification"
     automl.fit(X_train=x, y_train=y, task=kind, metric=metric, time_budget=float(seconds), verbose=0)
-    if task == "regression":
-        write_values(out, automl.predict(test))
-    else:
-        write_classes(out, list(automl.classes_), automl.predict_proba(test))
+    answer(automl, test, task, out)
 
 
 if __name__ == "__main__":

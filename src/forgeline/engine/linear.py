@@ -6,23 +6,8 @@ Shapes: N rows, F features, K classes, S scores.
 from __future__ import annotations
 
 import warnings
-from typing import Protocol
 
 import numpy as np
-
-
-class Learnt(Protocol):
-    """What of a table's shape the fits need."""
-
-    @property
-    def task(self) -> str:
-        """binary, multiclass or regression."""
-        ...
-
-    @property
-    def outputs(self) -> int:
-        """Classes; 1 for regression."""
-        ...
 
 
 def thinned(rows: int, most: int) -> np.ndarray:
@@ -30,8 +15,20 @@ def thinned(rows: int, most: int) -> np.ndarray:
     return np.arange(min(rows, most)) * rows // min(rows, most)
 
 
+def fit(
+    x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float, task: str, outputs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes [F, S] and intercepts [S] for a task; S is 1 for a value and for a binary task (log-odds)."""
+    if task == "regression":
+        return fit_value(x_NF, y_N, weight_N, penalty)
+    slope_FK, start_K = fit_classes(x_NF, y_N, weight_N, penalty, outputs)
+    if task == "binary":
+        return slope_FK[:, 1:] - slope_FK[:, :1], start_K[1:] - start_K[:1]
+    return slope_FK, start_K
+
+
 def fit_value(
-    x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float, learnt: Learnt
+    x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slopes [F, 1] and intercept [1] of ridge regression."""
     from sklearn.linear_model import Ridge
@@ -41,9 +38,9 @@ def fit_value(
 
 
 def fit_classes(
-    x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float, learnt: Learnt
+    x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float, outputs: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes [F, S] and intercepts [S] of logistic regression; S is 1 (log-odds) for a binary task.
+    """Slopes [F, K] and intercepts [K] of logistic regression.
 
     A class that none of the rows has counts as half a row. A solver that stops early gives its best so far.
     """
@@ -51,8 +48,8 @@ def fit_classes(
     from sklearn.linear_model import LogisticRegression
 
     seen = np.unique(y_N)
-    slope_FK = np.zeros((x_NF.shape[1], learnt.outputs))
-    start_K = np.full(learnt.outputs, np.log(0.5 / len(y_N)))
+    slope_FK = np.zeros((x_NF.shape[1], outputs))
+    start_K = np.full(outputs, np.log(0.5 / len(y_N)))
     start_K[seen] = 0.0
     if len(seen) > 1:
         with warnings.catch_warnings():
@@ -60,6 +57,4 @@ def fit_classes(
             model = LogisticRegression(C=1 / penalty, max_iter=300).fit(x_NF, y_N, weight_N)
         ours = seen[1:] if len(seen) == 2 else seen
         slope_FK[:, ours], start_K[ours] = model.coef_.T, model.intercept_
-    if learnt.task == "binary":
-        return slope_FK[:, 1:] - slope_FK[:, :1], start_K[1:] - start_K[:1]
     return slope_FK, start_K

@@ -102,8 +102,15 @@ def borrow(
 
 
 def with_borrowed(priced: list[Candidate], lent: list[Loan], shape: kinds.Shape) -> list[Candidate]:
-    """The candidates with what was borrowed right after the first; a setting that was to come anyway comes once."""
-    found = [candidate(each.name, each.family, each.setting, shape) for each in lent]
+    """The candidates with what was borrowed right after the first; a setting that was to come anyway comes once.
+
+    What a family has learned to vary since a lesson was kept is at its default.
+    """
+    found = [
+        candidate(each.name, each.family, default | each.setting, shape)
+        for each in lent
+        for default in catalog.load("families", each.family).space(shape).points[:1]
+    ]
     known = [(each.family, each.setting) for each in found]
     rest = [each for each in priced if (each.family, each.setting) not in known]
     return [*rest[:1], *found, *rest[1:]]

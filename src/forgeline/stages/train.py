@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -93,8 +94,7 @@ def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve:
 
 def whole(done: dict[Key, Unit], folds: int) -> bool:
     """Whether some candidate has all its folds: from then on there is a model to ship."""
-    names = [name for name, _ in done]
-    return any(names.count(name) >= folds for name in set(names))
+    return any(count >= folds for count in Counter(name for name, _ in done).values())
 
 
 def fits_memory(candidate: records.Candidate, budget: spec.Budget, work: Workspace) -> bool:

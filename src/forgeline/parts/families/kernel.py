@@ -8,7 +8,7 @@ import numpy as np
 
 from forgeline.engine import link
 from forgeline.engine.graph import Graph
-from forgeline.engine.linear import fit_classes, fit_value, thinned
+from forgeline.engine.linear import fit, thinned
 from forgeline.engine.search import Range
 from forgeline.engine.seeds import Seed
 from forgeline.engine.standard import Scaling, draw_squares, squares
@@ -82,8 +82,9 @@ class Kernel:
             near_NM = closeness(z_NF, centre_MF, gamma)
             root_MM = inverse_root(closeness(centre_MF, centre_MF, gamma))
             feature_NM = near_NM @ root_MM
-            fit = fit_value if self.shape.task == "regression" else fit_classes
-            slope_MS, start_S = fit(feature_NM, rows.y_N[chosen_N], weight_N, self.setting["penalty"], self.shape)
+            slope_MS, start_S = fit(
+                feature_NM, rows.y_N[chosen_N], weight_N, self.setting["penalty"], self.shape.task, self.shape.outputs
+            )
         return FittedKernel(self.shape.task, scaling, centre_MF, gamma, root_MM @ slope_MS, start_S)
 
     def centres(self, z_NF: np.ndarray) -> np.ndarray:

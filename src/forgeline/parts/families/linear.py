@@ -8,7 +8,7 @@ import numpy as np
 
 from forgeline.engine import link
 from forgeline.engine.graph import Graph
-from forgeline.engine.linear import fit_classes, fit_value, thinned
+from forgeline.engine.linear import fit, thinned
 from forgeline.engine.search import Range
 from forgeline.engine.seeds import Seed
 from forgeline.kinds import Setting, Shape, Space, TrainRows
@@ -69,9 +69,10 @@ class Linear:
         x_NF -= mean_F
         x_NF /= scale_F
         weight_N = None if rows.weight_N is None else rows.weight_N[chosen_N]
-        fit = fit_value if self.shape.task == "regression" else fit_classes
         with threadpool_limits(1):
-            slope_FS, start_S = fit(x_NF, rows.y_N[chosen_N], weight_N, self.penalty, self.shape)
+            slope_FS, start_S = fit(
+                x_NF, rows.y_N[chosen_N], weight_N, self.penalty, self.shape.task, self.shape.outputs
+            )
         slope_FS /= scale_F[:, None]
         return FittedLinear(self.shape.task, slope_FS, start_S - mean_F @ slope_FS)
 
