@@ -64,6 +64,7 @@ def main() -> None:
     asked = options.parse_args()
     if asked.quick:
         asked.only, asked.time, asked.sets = ["forgeline"], "10s", asked.sets or smallest(asked.data, 3)
+    asked.data, asked.environments = asked.data.resolve(), asked.environments.resolve()
     sets = drawn(asked.data)
     kept = Kept(RESULTS, asked.time)
     for system in [each for each in RIVALS if each in asked.only]:
@@ -130,9 +131,18 @@ def forgeline(folder: Path, limit: str) -> dict[str, Any]:
         if run and (run / "work.log").exists():
             lines = [json.loads(line) for line in (run / "work.log").read_text().splitlines()]
             found["usable"] = next((line["elapsed"] for line in lines if line["do"] == "usable"), None)
-        if run and (run / "release" / "model.onnx").exists():
-            found["bytes"] = (run / "release" / "model.onnx").stat().st_size
+        if run:
+            found |= shipped(run)
         return found | {"versions": versions(sys.executable, ["forgeline", "lightgbm", "catboost"])}
+
+
+def shipped(run: Path) -> dict[str, Any]:
+    """Size of the model, milliseconds of one row through onnxruntime, and what compressing it lost out of fold."""
+    found = {"bytes": (run / "release" / "model.onnx").stat().st_size} if (run / "release").exists() else {}
+    for path in run.glob("*-compress.json"):
+        numbers = json.loads(path.read_text())["numbers"]
+        found |= {"p50_ms": 1e3 * numbers["latency.p50"]["value"], "lost": numbers["compress.loss"]["value"]}
+    return found
 
 
 def unseen(name: str, place: Path) -> Path:
@@ -352,6 +362,8 @@ def report(kept: Kept, data: Path, sets: list[str], limit: str) -> None:
         late = sum(each > budget + 1 for each in seconds)
         failed = sum(bool(each["error"]) for each in results)
         print(f"{system:<18}{len(results):>6}{failed:>8}{late:>12}{max(seconds):>10.1f}{np.mean(seconds):>10.1f}")
+        if system == "forgeline":
+            figures["release"] = released(results)
         figures.setdefault("times", {})[system] = {"failed": failed, "late": late, "worst": max(seconds)}
     ours = figures["views"]["log_loss"]
     best = min((name for name in ours["ranks"] if name.startswith("autogluon")), key=ours["ranks"].get, default="")
@@ -366,6 +378,14 @@ def report(kept: Kept, data: Path, sets: list[str], limit: str) -> None:
         and figures["times"].get("forgeline", {"late": 1})["late"] == 0
     )
     print(json.dumps(figures))
+
+
+def released(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """What ships: the largest model, the slowest answer, the latest usable model, and whether all are there."""
+    most = {name: max((each.get(name) or 0.0 for each in results), default=0.0) for name in ("bytes", "p50_ms")}
+    usable = sorted(each["usable"] for each in results if each.get("usable"))
+    print(f"{'release':<18}largest {most['bytes'] / 1e6:.1f} MB, slowest p50 {most['p50_ms']:.2f} ms, usable {usable}")
+    return most | {"usable": max(usable, default=None), "all": all(each.get("release") for each in results)}
 
 
 def compared(kept: Kept, systems: list[str], sets: list[str], view: str) -> dict[str, Any]:

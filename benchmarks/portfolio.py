@@ -345,7 +345,7 @@ def write(path: Path, found: Any) -> None:
 def learned(sets: list[Table], values: dict[str, "Values"], about: str) -> dict[str, Any]:
     """The portfolio: an order for each kind of task and size."""
     orders = [
-        {"task": task, "most_rows": most, "names": order(sets, values, task, centre)}
+        {"task": task, "most_rows": most, "names": order(sets, values, task, centre), "rows": centre}
         for task in ("classes", "values")
         for most, centre in CENTRES.items()
     ]

@@ -92,6 +92,17 @@ def test_options_are_checked_against_the_signature():
         catalog.check_options("checks", {"most": 1}, "[[assess.checks]]")
 
 
+def test_a_name_can_carry_the_only_option(outside):
+    half = catalog.load("metrics", "pinball@50")
+    assert (half.percent, half.tasks, half.higher_is_better) == (50, ("regression",), False)
+    with pytest.raises(BadInput, match=r"percent of pinball is 'high'.*Write a percent like its default: pinball@50"):
+        catalog.load("metrics", "pinball@high")
+    with pytest.raises(BadInput, match=r"rmse takes no value behind @"):
+        catalog.load("metrics", "rmse@2")
+    with pytest.raises(BadInput, match=r"unknown part pinbal.*Did you mean pinball\?"):
+        catalog.load("metrics", "pinbal@90")
+
+
 def test_the_digest_follows_the_source(outside):
     entry = next(each for each in catalog.parts("metrics") if each.name == "within")
     before = catalog.source_digest(entry)

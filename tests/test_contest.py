@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -25,7 +26,7 @@ class Pen:
         self.data = Data(y_N, None, np.arange(ROWS) % folds, "regression", 1)
         self.candidates = {each.name: each for each in candidates}
         self.refinement = SimpleNamespace(facts=SimpleNamespace(fold_count=folds))
-        self.arrays, self.admitted, self.seconds = {}, [], {}
+        self.arrays, self.admitted, self.seconds, self.probes = {}, [], {}, 2
         self.results = {}
         for name, spread in noise.items():
             for fold in range(2):
@@ -61,10 +62,13 @@ def test_weights_go_to_who_was_close_on_the_probed_folds():
 
 
 def test_under_a_work_budget_counted_work_is_spent():
-    pen = Pen([candidate("a", "linear"), candidate("b", "linear", 3.0), candidate("c", "kernel", 3.0)], {"a": 1.0})
+    b = msgspec.structs.replace(candidate("b", "linear", 3.0), done=0.25)
+    whole = msgspec.structs.replace(b, name="d", done=0.75)
+    pen = Pen([candidate("a", "linear"), b, candidate("c", "kernel", 3.0), whole], {"a": 1.0})
     purse = contest.Purse(pen, 20.0, lambda: float("inf"))
     assert purse.price("a", pen.results) == 2.0
-    assert purse.price("b", pen.results) == 6.0  # its family takes twice what is predicted
+    assert purse.price("b", pen.results) == 6.0  # its family needs twice the steps that are predicted
+    assert purse.price("d", pen.results) == 4.0  # but never more than all
     assert purse.price("c", pen.results) == 3.0  # nothing is known of its family
     named = [*pen.results, ("b", 0)]
     assert purse.left(named, pen.results) == 20 - 4 - 6
@@ -74,8 +78,8 @@ def test_under_a_time_budget_seconds_of_all_workers_are():
     pen = Pen([candidate("a", "linear"), candidate("c", "kernel", 3.0)], {"a": 1.0})
     purse = contest.Purse(pen, None, lambda: 10.0)
     assert purse.price("a", pen.results) == 4.0
-    assert purse.price("c", pen.results) == 12.0  # as slow as what was seen so far
-    assert purse.left([*pen.results, ("c", 0)], pen.results) == 10 * 2 - 6
+    assert purse.price("c", pen.results) == 6.0  # counted work is as slow as what was seen so far
+    assert purse.left([*pen.results, ("c", 0)], pen.results) == 10 * 2 - 3
 
 
 # ---------------------------------------------------------------- the search
@@ -88,7 +92,7 @@ def searching(noise, **more):
     candidates = [candidate(f"lightgbm-{place}", "lightgbm", **dict(points[place])) for place in range(3)]
     candidates += [candidate("linear-0", "linear", penalty=1.0)]
     pen = Pen(candidates, noise)
-    return contest.Search(judge(pen), SHAPE, **more), pen
+    return contest.Search(judge(pen), SHAPE, 10**9, **more), pen
 
 
 def test_new_settings_are_of_the_family_that_has_weight():
@@ -100,6 +104,26 @@ def test_new_settings_are_of_the_family_that_has_weight():
         assert one.why == contest.SEARCHED
         assert one.setting.keys() == module.space(SHAPE).points[0].keys()
         assert one.cost == module.cost(SHAPE, one.setting)
+
+
+def test_who_promises_most_on_few_rows_competes_again_with_more():
+    search, pen = searching({"lightgbm-0": 0.1, "lightgbm-1": 0.5, "linear-0": 9.0})
+    search.shape = kinds.Shape(800_000, 5, "regression", 1)
+    whole = {name: contest.at_share(one, search.shape, 1.0) for name, one in pen.candidates.items()}
+    pen.candidates |= {name: contest.at_share(one, search.shape, 1 / 16) for name, one in whole.items()}
+    pen.candidates["linear-0"] = whole["linear-0"]
+    first = search(pen.results)
+    assert first[0] == "lightgbm-0@0.25"
+    grown = pen.candidates[first[0]]
+    assert (grown.share, grown.why) == (0.25, contest.GROWN)
+    assert 2 < grown.cost.work / pen.candidates["lightgbm-0"].cost.work < 5
+    assert not set(search(pen.results)) & set(first)
+    resumed, _ = searching({})
+    resumed.judge, resumed.shape = search.judge, search.shape
+    assert resumed(pen.results) == first  # found again, in its turn, when a run goes on after a kill
+    small, _ = searching({})
+    small.judge, small.shape, small.memory_bytes = search.judge, search.shape, 1
+    assert not set(small(pen.results)) & set(first)
 
 
 def test_a_family_that_was_asked_often_gives_way():

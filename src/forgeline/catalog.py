@@ -5,9 +5,11 @@ import hashlib
 import importlib
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from forgeline.errors import BadInput
@@ -107,7 +109,9 @@ def names(kind: str) -> list[str]:
 
 
 def load(kind: str, name: str, where: str = "") -> Any:
-    """The part's module. Errors: BadInput with the nearest name, or naming the verb it lacks."""
+    """The part's module; `name@value` gives its only option a value. Errors: BadInput with the nearest name, or naming
+    the verb it lacks."""
+    name, _, value = name.partition("@")
     entry = find(kind, name)
     if entry is None:
         raise BadInput(f"unknown part {name}", where=where or f"parts/{kind}", asked=name, known=names(kind))
@@ -115,7 +119,22 @@ def load(kind: str, name: str, where: str = "") -> Any:
     for verb in VERBS[kind]:
         if not callable(getattr(module, verb, None)):
             raise BadInput(f"part {name} of {entry.origin} has no verb {verb}", where=f"parts/{kind}")
-    return module
+    return bound(kind, name, module, value, where or f"parts/{kind}") if value else module
+
+
+def bound(kind: str, name: str, module: Any, value: str, where: str) -> SimpleNamespace:
+    """The part with its only option given, which is an attribute, too. Errors: BadInput."""
+    known = options(kind, name)
+    if len(known) != 1:
+        raise BadInput(f"{name} takes no value behind @", where=where, asked=name, known=names(kind))
+    ((key, default),) = known.items()
+    try:
+        given = {key: type(default)(value)}
+    except ValueError:
+        remedy = f"Write a {key} like its default: {name}@{default}."
+        raise BadInput(f"{key} of {name} is {value!r}", where=where, remedy=remedy) from None
+    verb = VERBS[kind][0]
+    return SimpleNamespace(**vars(module) | given | {verb: partial(getattr(module, verb), **given)})
 
 
 def find(kind: str, name: str) -> Entry | None:

@@ -6,7 +6,7 @@ Rests on units; the train stage holds the contest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +14,7 @@ import numpy as np
 
 from forgeline import catalog, kinds, models, records
 from forgeline.engine import ensemble
-from forgeline.engine.controller import PROBES, Key
+from forgeline.engine.controller import Key
 from forgeline.records import Candidate, Member, Unit
 
 if TYPE_CHECKING:
@@ -23,8 +23,31 @@ if TYPE_CHECKING:
 Results = Mapping[Key, Unit | None]
 SEARCHED = "found by the search"
 """Why a candidate competes that the plan did not name."""
+GROWN = "with more rows"
+"""Why a candidate competes again."""
+ADMITTED = (SEARCHED, GROWN)
+"""Reasons of those that the plan did not name."""
+GROWTH = 4
+"""How many times as many rows a candidate is given when it competes again."""
 WEIGHED_ROWS = 5_000
 """Rows of the probed folds that candidates are weighed on while the contest goes on."""
+
+
+def at_share(candidate: Candidate, shape: kinds.Shape, share: float, why: str = "") -> Candidate:
+    """The candidate on a share of the rows, `name@share`, at the price that this has."""
+    module = catalog.load("families", candidate.family)
+
+    def price(share: float) -> records.Cost:
+        rows = max(1, int(shape.rows * share))
+        found: records.Cost = module.cost(replace(shape, rows=rows), candidate.setting)
+        return found
+
+    done = candidate.cost.work / price(candidate.share).work
+    cost = price(share)
+    cost = msgspec.structs.replace(cost, work=cost.work * done, seconds=cost.seconds * done)
+    base = candidate.name.partition("@")[0]
+    name = base if share == 1 else f"{base}@{share:g}"
+    return msgspec.structs.replace(candidate, name=name, cost=cost, share=share, why=why or candidate.why)
 
 
 @dataclass
@@ -66,11 +89,11 @@ class Judge:
 
     def probed_rows(self) -> np.ndarray:
         """A sample of the rows of the folds that candidates are probed on."""
-        return models.sample(np.flatnonzero(self.bench.data.fold_N < PROBES), WEIGHED_ROWS)
+        return models.sample(np.flatnonzero(self.bench.data.fold_N < self.bench.probes), WEIGHED_ROWS)
 
     def probed(self, name: str, results: Results, rows_N: np.ndarray) -> np.ndarray:
         """What a candidate's probes say of some rows that they were held out from."""
-        units = [unit for (other, fold), unit in results.items() if other == name and fold < PROBES and unit]
+        units = [unit for (other, fold), unit in results.items() if other == name and fold < self.bench.probes and unit]
         family = self.bench.candidates[name].family
         member = Member(candidate=name, family=family, weight=1.0, units=units, score=0.0)
         return models.out_of_fold(member, self.bench.data, self.bench.work, rows_N)
@@ -98,7 +121,8 @@ class Purse:
     def price(self, name: str, results: Results) -> float:
         """What one more fold of a candidate takes: what its own folds took, else its predicted cost.
 
-        A prediction is corrected by what the family's candidates took so far, or all candidates where it has none.
+        A prediction is corrected by the steps that the family's candidates needed so far, up to all steps of the
+        setting, and by what a counted work unit took, in the family or, where nothing is known of it, in all.
         """
         own = [self.spent(unit) for (other, _), unit in results.items() if unit and other == name]
         if own:
@@ -106,12 +130,11 @@ class Purse:
         candidate = self.bench.candidates[name]
         done = [unit for unit in results.values() if unit]
         akin = [unit for unit in done if self.bench.candidates[unit.candidate].family == candidate.family]
-        return candidate.cost.work * self.pace(akin or (done if self.limit is None else []))
-
-    def pace(self, units: Sequence[Unit]) -> float:
-        """What some units took for each work unit that was predicted."""
-        predicted = sum(self.bench.candidates[unit.candidate].cost.work for unit in units)
-        return sum(map(self.spent, units)) / predicted if units else 1.0
+        predicted = sum(self.bench.candidates[unit.candidate].cost.work for unit in akin)
+        needed = sum(unit.work for unit in akin) / predicted if akin else 1.0
+        counted = sum(unit.work for unit in akin or done)
+        pace = sum(map(self.spent, akin or done)) / counted if counted else 1.0
+        return min(candidate.cost.work * needed, candidate.cost.work / candidate.done) * pace
 
     def left(self, named: Sequence[Key], results: Results) -> float:
         """What may still be spent beside the units that are under way."""
@@ -131,6 +154,8 @@ class Search:
 
     judge: Judge
     shape: kinds.Shape
+    memory_bytes: int
+    """What one worker may hold."""
     at_once: int = 4
     rounds: int = 0
     vain: int = 0
@@ -138,11 +163,15 @@ class Search:
     best: float | None = None
     """The lowest loss so far."""
     asked: dict[str, int] = field(default_factory=dict)
+    grown: set[str] = field(default_factory=set)
+    """Those that were given more rows."""
 
     def __call__(self, results: Results, *, least_gain: float = 1e-4) -> list[str]:
-        """Names of new entrants; none once the ensemble has stopped gaining."""
+        """Names of new entrants; none once the ensemble has stopped gaining. First those that may have more rows."""
         probed = self.probed(results)
         weights = self.judge.weigh(probed, results)
+        if grown := self.grow(weights):
+            return grown
         rows_N = self.judge.probed_rows()
         mixed = ensemble.mean([self.judge.probed(name, results, rows_N) for name in probed], list(weights.values()))
         loss = self.judge.loss(mixed, rows_N)
@@ -156,6 +185,21 @@ class Search:
         self.asked[family] = self.asked.get(family, 0) + 1
         return self.enter(family, probed, results)
 
+    def grow(self, weights: Mapping[str, float], *, most: int = 2) -> list[str]:
+        """The heaviest candidates that did not have all rows, again with GROWTH times as many, as memory allows."""
+        bench = self.judge.bench
+        names: list[str] = []
+        for name in sorted(weights, key=lambda name: -weights[name]):
+            one = bench.candidates[name]
+            if weights[name] > 0 and one.share < 1 and len(names) < most:
+                more = at_share(one, self.shape, min(1.0, GROWTH * one.share), GROWN)
+                planned = more.name in bench.candidates and bench.candidates[more.name].why not in ADMITTED
+                if not planned and more.name not in self.grown and more.cost.memory_bytes <= self.memory_bytes:
+                    bench.admit(more)
+                    names.append(more.name)
+        self.grown |= set(names)
+        return names
+
     @property
     def patience(self) -> int:
         """Vain rounds that end the search: more where there are rows enough to tell small gains."""
@@ -163,7 +207,7 @@ class Search:
 
     def probed(self, results: Results) -> list[str]:
         """Candidates that were probed on all folds for it."""
-        folds = range(min(PROBES, self.judge.bench.refinement.facts.fold_count))
+        folds = range(self.judge.bench.probes)
         return [name for name in self.judge.bench.candidates if all(results.get((name, fold)) for fold in folds)]
 
     def family(self, weights: Mapping[str, float]) -> str | None:
@@ -188,12 +232,14 @@ class Search:
         losses = {name: self.judge.loss(self.judge.probed(name, results, rows_N), rows_N) for name in own}
         tried = [(bench.candidates[name].setting, losses[name]) for name in own]
         seed = bench.work.seed.child("train", "search", self.rounds)
-        best = bench.candidates[min(own, key=lambda name: losses[name])].setting
+        best = bench.candidates[min(own, key=lambda name: losses[name])]
         names = []
         for number, values in enumerate(suggest(module.space(self.shape).ranges, tried, self.at_once, seed), 1):
-            setting = best | values
+            setting = best.setting | values
             name = f"{family}-search-{self.rounds}-{number}"
             cost = module.cost(self.shape, setting)
-            bench.admit(Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why=SEARCHED))
-            names.append(name)
+            found = Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why=SEARCHED)
+            found = found if best.share == 1 else at_share(found, self.shape, best.share)
+            bench.admit(found)
+            names.append(found.name)
         return names

@@ -152,7 +152,8 @@ class Metric(Protocol):
     """Scores predictions against the truth.
 
     A module may set `of_answers = True` when it scores classes, not probabilities: evaluate then gives it the
-    answers at the spec's threshold, each with probability 1.
+    answers at the spec's threshold, each with probability 1. One of values may set `percent`, the percentile of the
+    target at which it is least: models are then fitted to that instead of the mean.
     """
 
     tasks: ClassVar[tuple[Task, ...]]
@@ -180,6 +181,13 @@ class Shape:
     """Columns of a prediction: classes, or 1 for regression."""
     flags: int | None = None
     """How many of the features are only ever 0 or 1, which LightGBM bundles; None when it is not known."""
+    quantile: float | None = None
+    """Regression: the quantile of the target that is to be predicted; None: its mean."""
+
+    @property
+    def central(self) -> bool:
+        """Whether a family that only knows the mean may compete: the median is near it, other quantiles are not."""
+        return self.quantile in (None, 0.5)
 
 
 @dataclass(frozen=True)
@@ -229,7 +237,12 @@ class OneShot(Protocol):
 
 
 class Family(Protocol):
-    """A kind of model: what may vary, what it costs, how it is built."""
+    """A kind of model: what may vary, what it costs, how it is built.
+
+    A module may set `REQUIRES`, the package that it needs and the extra that brings it; `KEEPS_ROWS`, that its models
+    hold training rows; `REFITS`, how many fits on all rows ship in place of its fold models (1 where it says nothing;
+    0: the fold models ship); and `cut(shape, setting)`, the share of its steps that a setting is left on such data.
+    """
 
     def space(self, shape: Shape) -> Space:
         """Settings worth trying for data of this shape; the first is the default."""

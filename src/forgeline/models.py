@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from forgeline import records
+from forgeline import catalog, records
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode, ensemble
 from forgeline.engine.arrays import MISSING
 from forgeline.engine.assemble import Fragment, assemble
 from forgeline.engine.workers import Job
+from forgeline.errors import BadInput
 from forgeline.kinds import Aim, Shape, label_text, ordered
 from forgeline.records import Calibration, Member, Ref
 
@@ -89,13 +90,22 @@ def data_of(snapshot: records.Snapshot, refinement: records.Refinement, work: Wo
     )
 
 
-def shape_of(snapshot: records.Snapshot, refinement: records.Refinement) -> Shape:
-    """What a family is told: rows of one fold's training part, encoded features, outputs."""
+def quantile_of(metric: str) -> float | None:
+    """The quantile of the target that a metric is least at; None for the mean. Errors: BadInput."""
+    percent: int | None = getattr(catalog.load("metrics", metric), "percent", None)
+    if percent is not None and not 0 < percent < 100:
+        remedy = "Write a whole number from 1 to 99, such as pinball@90."
+        raise BadInput(f"there is no {percent}th percentile", where="[plan] metric", remedy=remedy)
+    return None if percent is None else percent / 100
+
+
+def shape_of(snapshot: records.Snapshot, refinement: records.Refinement, quantile: float | None = None) -> Shape:
+    """What a family is told: rows of one fold's training part, encoded features, outputs, what is to be predicted."""
     facts = refinement.facts
     task = snapshot.facts.task
     assert task is not None
     rows = facts.rows - facts.rows // facts.fold_count
-    return Shape(rows, facts.features, task, len(facts.classes) or 1, facts.flags)
+    return Shape(rows, facts.features, task, len(facts.classes) or 1, facts.flags, quantile)
 
 
 def table(refinement: records.Refinement, work: Workspace) -> Arrays:

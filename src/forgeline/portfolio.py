@@ -36,6 +36,8 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Training rows of a fold up to which it serves; null: any number."""
     names: list[str]
     """Points, the first one first."""
+    rows: int = 3_000
+    """Training rows that it was learned around."""
 
 
 class Portfolio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,11 +47,11 @@ class Portfolio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     points: dict[str, Point]
     orders: list[Order]
 
-    def order(self, shape: Shape) -> list[str]:
-        """The points to try on data of this shape, in order."""
-        task = "values" if shape.task == "regression" else "classes"
+    def order(self, shape: Shape) -> Order:
+        """The points to try on data of this shape."""
+        task: Literal["classes", "values"] = "values" if shape.task == "regression" else "classes"
         fitting = [each for each in self.orders if each.task == task and shape.rows <= (each.most_rows or shape.rows)]
-        return list(fitting[0].names) if fitting else []
+        return fitting[0] if fitting else Order(task, None, [])
 
 
 def read(path: Path | None) -> Portfolio:

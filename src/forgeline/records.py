@@ -433,6 +433,10 @@ class Candidate(Shape, frozen=True):
     cost: Cost
     fits: bool
     why: str
+    done: float = 1.0
+    """Share of its steps that it is expected to need; the cost is of these."""
+    share: float = 1.0
+    """Share of its training rows that it is fitted on; with a small one it may compete again on more."""
 
 
 class PlanFacts(Shape, frozen=True):
@@ -489,13 +493,15 @@ class Member(Shape, frozen=True):
     units: list[Unit]
     """Its fold models: what its out-of-fold predictions, and so its score and weight, come from."""
     score: float
-    refit: Unit | None = None
-    """The same setting trained on every training row."""
+    refits: list[Unit] = []
+    """The same setting trained on every training row, with a seed each."""
+    most: int | None = None
+    """How many of them, or of the fold models where there are none, ship; null: all."""
 
     @property
     def shipped(self) -> list[Unit]:
-        """What goes into the model: the refit one, or the mean of the fold models where there is none."""
-        return [self.refit] if self.refit else self.units
+        """What goes into the model, as a mean; equal models once."""
+        return list({unit.model.digest: unit for unit in self.refits or self.units}.values())[: self.most]
 
 
 class Calibration(Shape, frozen=True):

@@ -327,7 +327,7 @@ def check_until(until: str) -> None:
 
 def check_parts(ask: Spec) -> None:
     """Errors: BadInput for a part that is not there, before hours of work rather than after."""
-    from forgeline import catalog
+    from forgeline import catalog, models
     from forgeline.stages import plan
 
     for part in ask.assess.checks:
@@ -337,6 +337,7 @@ def check_parts(ask: Spec) -> None:
         raise BadInput(what, where="[evaluate] suites", remedy="None are known.")
     if ask.plan.metric:
         catalog.load("metrics", ask.plan.metric, "[plan] metric")
+        models.quantile_of(ask.plan.metric)
     if ask.train.families != "auto":
         plan.families(ask.train)
 

@@ -96,7 +96,7 @@ class Plan(Section, frozen=True):
     """What the candidates are compared by."""
 
     metric: str = ""
-    """Metric the model is selected by; default log_loss for classes, rmse for regression."""
+    """Metric the model is selected by (`pinball@90`: a percentile); default log_loss for classes, rmse for numbers."""
     portfolio: str = ""
     """A portfolio file of your own, relative to the spec's folder; default: the shipped one."""
     experience: Literal["auto", "off"] = "auto"
@@ -115,7 +115,7 @@ class Compress(Section, frozen=True):
     most_loss: Annotated[float, Meta(ge=0.0)] = 0.002
     """Largest relative loss of the metric, on out-of-fold predictions."""
     most_size: str = "20MB"
-    """Largest model that may ship, such as `20MB`; members go until it is kept, whatever the loss."""
+    """Largest model that may ship, such as `20MB`; models of members go, then members, until it is kept."""
 
     @property
     def most_bytes(self) -> int:

@@ -41,6 +41,8 @@ def check_family(family: Any) -> None:
             says = f"{family.__name__} {task} {setting}"
             check_cost(family, rows.shape, setting, says)
             check_fit(family, rows, setting, held_NF, says)
+    for quantile in (0.2, 0.8):
+        check_quantile(family, quantile)
 
 
 def family_rows(task: Task, outputs: int, *, count: int = 400, features: int = 8) -> TrainRows:
@@ -82,6 +84,16 @@ def check_fit(family: Any, rows: TrainRows, setting: Setting, held_NF: np.ndarra
             some = min(len(held_NF), 20 * batch + 1)
             same = np.array_equal(answers(session, held_NF[:some], batch), whole_NK[:some])
             assert same, f"{says}: answers in batches of {batch} differ"
+
+
+def check_quantile(family: Any, quantile: float) -> None:
+    """Asked for a quantile, a family that has a point leaves about that share of its training rows below."""
+    rows = family_rows("regression", 1)
+    rows = replace(rows, shape=replace(rows.shape, quantile=quantile))
+    for setting in family.space(rows.shape).points[:1]:
+        predict, _ = fit_family(family, rows, setting)
+        share = (rows.y_N <= predict(rows.x_NF)[:, 0]).mean()
+        assert abs(share - quantile) <= 0.12, f"{family.__name__}: quantile {quantile} leaves {share:.2f} of rows below"
 
 
 def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable[[np.ndarray], np.ndarray], bytes]:

@@ -18,7 +18,7 @@ import numpy as np
 from forgeline import catalog, kinds, models, records
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode
-from forgeline.engine.controller import PROBES, Key, Listed, Schedule
+from forgeline.engine.controller import Key, Listed, Schedule, probes
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from forgeline.workspace import Workspace
 
 SMALLEST_SHARE = 0.1
-"""A unit that goes over its memory is tried with half its rows, down to this share of them."""
+"""A unit that goes over its memory is tried with half its rows, down to this share of those it was to have."""
 CHECKED_ROWS = 4096
 """Rows on which every graph is compared with its model."""
 TOLERANCE = 1e-5
@@ -46,6 +46,8 @@ class Bench:
     """Everything that may be fitted, by name."""
     data: Data
     work: Workspace
+    quantile: float | None = None
+    """Regression: the quantile to predict; None: the mean."""
     lost: dict[str, str] = field(default_factory=dict)
     """Unit → why it is not there."""
 
@@ -56,6 +58,11 @@ class Bench:
 
     works: dict[Key, float] = field(default_factory=dict)
     """Work units that were counted of each finished unit."""
+
+    @property
+    def probes(self) -> int:
+        """Folds on which candidates are compared first, and choose their last step."""
+        return probes(self.refinement.facts.fold_count)
 
     @property
     def spent(self) -> float:
@@ -90,19 +97,20 @@ class Bench:
         phase: str,
         remaining: Callable[[], float],
         told: Callable[[dict[Key, Unit]], None],
+        share: Callable[[], float] | None = None,
     ) -> dict[Key, Unit]:
         """Finished units in the order of the schedule; what the work log has is not done again.
 
         The schedule sees the finished units, and None of those that were lost. Where `remaining` comes to 0 the rest is
         left; the log's `close` line says what was finished and what was lost, which a replay follows. `told` hears of
-        every finished unit.
+        every finished unit; `share` says how much of the budget is gone.
         """
         closed = self.work.decided("close", stage="train", phase=phase)
         if closed:
             schedule = Listed([(name, fold) for name, fold in closed["units"]])
             self.lost |= closed.get("lost", {})
         desk = Desk(self, schedule, finished_units(self.work), told)
-        with self.work.progress(phase, len(closed["units"]) if closed else 0) as bar:
+        with self.work.progress(phase, len(closed["units"]) if closed else 0, None if closed else share) as bar:
             for outcome in self.work.workers.feed(desk.give, remaining):
                 if unit := desk.take(outcome):
                     bar.step(unit.candidate)
@@ -119,7 +127,7 @@ class Bench:
             "artefacts": str(self.work.artefacts.folder),
             "table": {ref.name: ref.digest for ref in facts.table},
             "folds": facts.folds.digest,
-            "recipe": facts.recipes[fold].digest,
+            "recipe": facts.recipes[min(fold, facts.fold_count)].digest,
             "candidate": candidate.name,
             "family": candidate.family,
             "setting": candidate.setting,
@@ -128,9 +136,10 @@ class Bench:
             "steps": steps,
             "task": self.data.task,
             "outputs": self.data.outputs,
+            "quantile": self.quantile,
             "seed": (self.work.seed.root, self.work.seed.path),
         }
-        what = "all rows" if fold == facts.fold_count else f"fold {fold + 1}"
+        what = f"all rows {fold - facts.fold_count + 1}" if fold >= facts.fold_count else f"fold {fold + 1}"
         return Job(f"{candidate.name} {what}", "forgeline.units:fit_unit", arguments)
 
 
@@ -162,16 +171,17 @@ class Desk:
         """The job that fits a unit; a replayed one is given the rows it had and, but for probes, the steps."""
         bench = self.bench
         replayed = replayed_unit(name, fold, bench.work)
-        share = 1.0 if replayed is None else float(replayed["share"])
-        steps = self.steps(name, fold) if replayed is None or fold < PROBES else replayed["steps"]
-        return bench.job(bench.candidates[name], fold, share, steps)
+        candidate = bench.candidates[name]
+        share = candidate.share if replayed is None else float(replayed["share"])
+        steps = self.steps(name, fold) if replayed is None or fold < bench.probes else replayed["steps"]
+        return bench.job(candidate, fold, share, steps)
 
     def steps(self, name: str, fold: int) -> int | None:
         """The mean of the last steps that the probes chose; the probes themselves choose their own."""
-        if fold < PROBES:
+        if fold < self.bench.probes:
             return None
         known = self.before | self.results  # the fit on all rows comes in a phase of its own
-        found = [known.get((name, probe)) for probe in range(PROBES)]
+        found = [known.get((name, probe)) for probe in range(self.bench.probes)]
         steps = [unit.steps for unit in found if unit and unit.steps]
         return max(1, round(sum(steps) / len(steps))) if steps else None
 
@@ -185,7 +195,8 @@ class Desk:
             self.bench.measured(work.note("unit", stage="train", unit=unit, seconds=seconds, **timing(outcome)))
             self.finish(key, unit)
             return unit
-        if outcome.lost == "memory" and arguments["share"] / 2 >= SMALLEST_SHARE:
+        least = SMALLEST_SHARE * self.bench.candidates[arguments["candidate"]].share
+        if outcome.lost == "memory" and arguments["share"] / 2 >= least:
             smaller = arguments | {"share": arguments["share"] / 2}
             self.again.append(Job(outcome.job.name, outcome.job.call, smaller))
         else:
@@ -240,6 +251,7 @@ def fit_unit(
     steps: int | None,
     task: kinds.Task,
     outputs: int,
+    quantile: float | None,
     seed: tuple[int, tuple[str | int, ...]],
 ) -> dict[str, Any]:
     """In a worker: fit one candidate without one fold, predict that fold, check the graph, store both.
@@ -261,7 +273,7 @@ def fit_unit(
     target_NY = encode.target_columns(y_N[train_N], outputs) if fitted_recipe.means else None
     x_train = encode.transform(fitted_recipe, rows, train_N, target_NY)
     narrow = task_of(task, present)
-    shape = kinds.Shape(len(train_N), x_train.shape[1], narrow, len(present) or 1, fitted_recipe.flags)
+    shape = kinds.Shape(len(train_N), x_train.shape[1], narrow, len(present) or 1, fitted_recipe.flags, quantile)
     probe_N = held_N if len(held_N) else train_N[:CHECKED_ROWS]
     x_probe = encode.transform(fitted_recipe, rows, probe_N)
     held = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,9 +150,12 @@ class Workspace:
             print(f"{clear}{text}", file=sys.stderr, flush=True)
 
     @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Progress]:
-        """A bar on a terminal; elsewhere a plain line now and then."""
-        bar = Progress(title, total, self)
+    def progress(self, title: str, total: int, share: Callable[[], float] | None = None) -> Iterator[Progress]:
+        """A bar on a terminal; elsewhere a plain line now and then.
+
+        `share` tells how much of the way is gone where the number of steps, a `total` of 0, is not known before.
+        """
+        bar = Progress(title, total, self, share)
         try:
             yield bar
         finally:
@@ -162,9 +165,18 @@ class Workspace:
 class Progress:
     """How far a long job is; redrawn in place on a terminal, a line every few seconds elsewhere."""
 
-    def __init__(self, title: str, total: int, work: Workspace, *, every_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        work: Workspace,
+        share: Callable[[], float] | None = None,
+        *,
+        every_seconds: float = 10.0,
+    ) -> None:
         self.title, self.total, self.work, self.every_seconds = title, total, work, every_seconds
         self.done = 0
+        self.share = share or (lambda: self.done / max(self.total, 1))
         self.terminal = sys.stderr.isatty() and not work.quiet
         self.began = self.told = time.perf_counter()
 
@@ -175,16 +187,19 @@ class Progress:
             self.draw(says)
         elif time.perf_counter() - self.told >= self.every_seconds:
             self.told = time.perf_counter()
-            self.work.say(f"  {self.title}: {self.done} of {self.total} {says}".rstrip())
+            count = f"{self.done} of {self.total}" if self.total else f"{self.done} done"
+            self.work.say(f"  {self.title}: {count} {says}".rstrip())
 
     def draw(self, says: str) -> None:
         """Redraw the bar, with the seconds left at this pace."""
         width = 24
-        full = int(width * self.done / max(self.total, 1))
-        left = (time.perf_counter() - self.began) / max(self.done, 1) * (self.total - self.done)
+        share = min(1.0, max(1e-3, self.share()))
+        full = int(width * share)
+        left = (time.perf_counter() - self.began) * (1 - share) / share
         left = min(left, self.work.clock.remaining)
+        count = f"{self.done}/{self.total}" if self.total else str(self.done)
         bar = "━" * full + "╌" * (width - full)
-        text = f"  {self.title} {bar} {self.done}/{self.total}  ~{left:.0f} s left  {says}"
+        text = f"  {self.title} {bar} {count}  ~{left:.0f} s left  {says}"
         print(f"\r\033[K{text[:110]}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:

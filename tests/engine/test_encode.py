@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgeline.engine import arrays, encode
+from forgeline.engine import arrays, encode, words
 from forgeline.engine.arrays import MISSING, MISSING_DATE
 from forgeline.engine.graph import Graph
 
@@ -226,3 +226,54 @@ def test_the_graph_looks_means_up():
     recipe = encode.fit(table, all_rows(table), None, np.column_stack([target_NY, -target_NY]))
     new = columns(pl.DataFrame({"city": ["level 3", None, "nowhere"]}))
     assert np.array_equal(onnx_features(recipe, new), encode.transform(recipe, new, np.arange(3)))
+
+
+def comments(rows=300):
+    """Comments of which those with a `good` that no `not` precedes are of class 1; other words are noise."""
+    draw = np.random.default_rng(5)
+    noise = ["the", "film", "was", "Été", "plot,", "and", "seen", "actors;", "again", "日本"]
+    texts, class_N = [], np.zeros(rows, np.int64)
+    for row in range(rows):
+        said = [noise[place] for place in draw.integers(0, len(noise), draw.integers(4, 12))]
+        tells = int(draw.integers(0, 3))
+        said.insert(int(draw.integers(0, len(said))), ["dull", "GOOD!", "not good"][tells])
+        texts.append(" ".join(said))
+        class_N[row] = tells == 1
+    return texts, class_N
+
+
+def test_free_text_becomes_flags_of_telling_words():
+    texts, class_N = comments()
+    table = columns(pl.DataFrame({"said": [*texts, None, "", "…", "GOOD good good"]}))
+    fitted = np.arange(300)
+    recipe = encode.fit(table, fitted, target_NY=encode.target_columns(class_N, 2))
+    (piece,) = recipe.words
+    assert {"good", "not good", "dull"} <= set(piece.grams)
+    assert recipe.means == []
+    names = [feature.name for feature in recipe.features]
+    x_NF = encode.transform(recipe, table, all_rows(table))
+    good_N, count_N = x_NF[:, names.index("said has good")], x_NF[:, names.index("words of said")]
+    assert good_N[:300].tolist() == [float("good" in text.lower()) for text in texts]
+    assert (good_N[300:].tolist(), count_N[300:].tolist()) == ([0, 0, 0, 1], [0, 0, 1, 3])
+    check_twins(recipe, table)
+
+
+def test_words_are_told_apart_by_what_they_tell_of_the_target():
+    texts, class_N = comments()
+    table = columns(pl.DataFrame({"said": texts}))
+    told = words.telling(table.codes_NC[:, 0], table.levels[0], encode.target_columns(class_N, 2), most=3)
+    untold = words.telling(table.codes_NC[:, 0], table.levels[0], None, most=3)
+    assert set(told) & {"good", "not good", "dull", "not"} == set(told)
+    assert not set(untold) & {"good", "not good", "dull", "not"}
+
+
+def test_two_dates_have_a_distance():
+    minutes = [7, 90, 1440, -30]
+    start = [0, -86_400_000_000, 1_700_000_000_000_000, -62_000_000_000_000_000]
+    frame = pl.DataFrame({"start": start, "end": [a + b * 60_000_000 for a, b in zip(start, minutes)]})
+    table = columns(frame)
+    recipe = encode.fit(table, all_rows(table))
+    names = [feature.name for feature in recipe.features]
+    place = names.index("minutes from start to end")
+    assert encode.transform(recipe, table, all_rows(table))[:, place].tolist() == minutes
+    check_twins(recipe, table)

@@ -53,7 +53,7 @@ def table():
 def line(tmp_path_factory):
     """Runs the line over a frame with so many small families, in a store of its own unless one is named."""
 
-    def line(frame, target, *, families=3, work=3, store=None, **sections):
+    def line(frame, target, *, families=3, work=1, store=None, **sections):
         sections = {"train": {"families": SMALL[:families]}, **sections}
         return fl.run(frame, target=target, work=work, store=store or tmp_path_factory.mktemp("store"), **sections)
 

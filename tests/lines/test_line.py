@@ -112,18 +112,19 @@ def test_the_graph_equals_the_mean_of_native_models(runs, target):
     settings = {each.name: each.setting for each in competed}
     total = np.zeros((len(rows_N), outputs))
     for member in compression.kept:
-        for fold, recipe in enumerate(encode.decode(store.get(ref.digest)) for ref in facts.recipes[:-1]):
-            here_N = np.flatnonzero(fold_N != fold)
+        for unit in member.shipped:
+            recipe = encode.decode(store.get(facts.recipes[min(unit.fold, facts.fold_count)].digest))
+            here_N = np.flatnonzero(fold_N != unit.fold)
             y, present, center, scale = units.standardised(y_N[here_N], task)
             target_NY = encode.target_columns(y_N[here_N], outputs) if recipe.means else None
             x_NF = encode.transform(recipe, table, here_N, target_NY)
             shape = kinds.Shape(len(here_N), x_NF.shape[1], task, len(present) or 1)
-            seed = Seed(0).child("train", member.candidate, fold)
+            seed = Seed(0).child("train", member.candidate, unit.fold)
             model = catalog.load("families", member.family).build(shape, settings[member.candidate], seed)
             weights = None if weight_N is None else weight_N[here_N]
-            fitted = model.fit(kinds.TrainRows(x_NF, y, weights, shape, steps=member.units[fold].steps))
+            fitted = model.fit(kinds.TrainRows(x_NF, y, weights, shape, steps=unit.steps))
             scores = fitted.predict(encode.transform(recipe, test, np.arange(len(rows_N)))) * scale + center
-            total += member.weight / facts.fold_count * scores
+            total += member.weight / len(member.shipped) * scores
     from forgeline.models import calibrated
 
     expected = calibrated(total, compression.calibration)
@@ -432,6 +433,25 @@ def test_families_can_be_named(line, table):
         line(table("hired", 160), "hired", train={"families": ["lightbgm"]})
     with pytest.raises(BadInput, match=r"lightgbm has no option tree.*Did you mean trees\?"):
         line(table("hired", 160), "hired", train={"families": [{"use": "lightgbm", "tree": 3}]})
+
+
+@pytest.mark.slow
+def test_a_percentile_can_be_asked_for(line, table):
+    high, low = (
+        line(table("pay", 600), "pay", work=6, train={"families": "auto"}, plan={"metric": f"pinball@{at}"})
+        for at in (85, 15)
+    )
+    y_N = frame_of(high)["pay"].to_numpy()
+    above, below = (answers(run, frame_of(run))[:, 0] for run in (high, low))
+    assert 0.75 < (y_N <= above).mean() < 0.95
+    assert 0.05 < (y_N <= below).mean() < 0.25
+    families = {each.family for each in done(high)["plan"].facts.candidates}
+    assert families == {"linear", "lightgbm", "catboost", "network"}
+    numbers = done(high)["evaluate"].numbers
+    assert numbers["cv.pinball@85"].value < numbers["cv.baseline.majority.pinball@85"].value
+    assert "cv.pinball" not in numbers
+    with pytest.raises(BadInput, match="there is no 100th percentile"):
+        line(table("pay", 600), "pay", plan={"metric": "pinball@100"})
 
 
 def test_too_little_work_ends_before_any_model(line, table, tmp_path):

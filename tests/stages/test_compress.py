@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pytest
 
@@ -50,15 +51,36 @@ def test_what_is_too_large_does_not_ship_whatever_the_loss():
     assert compress.affordable([whole, half, quarter], ask) == [half]
     assert compress.affordable([whole, option("a", "b", loss=0.001, size_bytes=40)], ask)[0].loss == 0.001
     assert compress.affordable([whole], ask) == [whole]  # there is nothing smaller
-    roomy = spec.Compress(most_loss=0.05)
+    roomy = spec.Compress(most_loss=0.13)
     assert compress.affordable([whole, half, quarter], roomy) == [whole, half]
 
 
+def test_a_small_saving_allows_a_small_loss():
+    whole = option("a", "b", size_bytes=100, flops=100.0)
+    little = option("a", loss=0.0011, size_bytes=50, flops=50.0)
+    much = option("b", loss=0.0011, size_bytes=10, flops=10.0)
+    assert compress.affordable([whole, little, much], spec.Compress(most_loss=0.002)) == [whole, much]
+
+
 def test_size_is_that_of_the_graphs():
-    ref = Ref(digest="0" * 64, size_bytes=7)
-    units = [Unit(candidate="a", fold=fold, model=ref, predictions=ref, share=1.0) for fold in (0, 1)]
+    refs = [Ref(digest=str(at) * 64, size_bytes=7) for at in range(2)]
+    units = [Unit(candidate="a", fold=fold, model=refs[fold], predictions=refs[0], share=1.0) for fold in (0, 1)]
     member = Member(candidate="a", family="f", weight=1.0, units=units, score=0.0)
     assert compress.size_of([member, member]) == 28
+    twice = msgspec.structs.replace(member, refits=[units[0], units[0]])
+    assert compress.size_of([twice]) == 7
+
+
+def test_fewer_models_of_the_largest_members_ship_before_a_member_goes():
+    def member(name, size):
+        refs = [Ref(digest=f"{name}{at}" * 32, size_bytes=size) for at in range(5)]
+        units = [Unit(candidate=name, fold=at, model=ref, predictions=ref, share=1.0) for at, ref in enumerate(refs)]
+        return Member(candidate=name, family="f", weight=0.5, units=units, score=0.0)
+
+    members = [member("a", 10), member("b", 2)]
+    assert compress.fewer(members, 60) == members
+    assert [len(each.shipped) for each in compress.fewer(members, 35)] == [2, 5]
+    assert [len(each.shipped) for each in compress.fewer(members, 1)] == [1, 1]
 
 
 def test_latency_percentiles_are_measured_numbers():

@@ -54,11 +54,13 @@ def test_metrics_of_answers_follow_the_threshold():
 
 
 def test_the_majority_says_the_training_shares():
-    assert evaluate.majority(data([0, 1, 1, 1], "binary", 2), 2).tolist() == [[0.25, 0.75]] * 2
+    assert evaluate.majority(data([0, 1, 1, 1], "binary", 2), 2, "log_loss").tolist() == [[0.25, 0.75]] * 2
     weighted = data([0, 1, 1, 1], "binary", 2, np.array([3.0, 1.0, 1.0, 1.0]))
-    assert evaluate.majority(weighted, 1).tolist() == [[0.5, 0.5]]
-    assert evaluate.majority(data([0, 0], "multiclass", 3), 1).tolist() == [[1.0, 0.0, 0.0]]
-    assert evaluate.majority(data([1.0, 3.0], "regression", 1), 2).tolist() == [[2.0], [2.0]]
+    assert evaluate.majority(weighted, 1, "log_loss").tolist() == [[0.5, 0.5]]
+    assert evaluate.majority(data([0, 0], "multiclass", 3), 1, "log_loss").tolist() == [[1.0, 0.0, 0.0]]
+    assert evaluate.majority(data([1.0, 3.0], "regression", 1), 2, "rmse").tolist() == [[2.0], [2.0]]
+    assert evaluate.majority(data([1.0, 3.0, 8.0], "regression", 1), 1, "mae").tolist() == [[3.0]]
+    assert evaluate.majority(data([1.0, 3.0, 8.0], "regression", 1), 1, "pinball@90").tolist() == [[8.0]]
 
 
 def test_every_metric_has_an_interval_around_its_value():

@@ -24,6 +24,9 @@ def test_metrics_suit_the_task():
     assert plan.metric_for("roc_auc", "binary") == "roc_auc"
     with pytest.raises(BadInput, match=r"metric rmse does not score a binary task.*Known: accuracy"):
         plan.metric_for("rmse", "binary")
+    assert plan.metric_for("pinball@90", "regression") == "pinball@90"
+    with pytest.raises(BadInput, match=r"metric pinball@90 does not score a binary task"):
+        plan.metric_for("pinball@90", "binary")
     with pytest.raises(BadInput, match=r"Did you mean roc_auc\?"):
         plan.metric_for("roc_acu", "binary")
 
@@ -120,9 +123,45 @@ def test_under_a_time_budget_all_may_try():
 def test_what_fits_the_memory_of_one_worker():
     candidates = [priced("small", 1.0, 4 * 10**8), priced("large", 1.0, 6 * 10**8)]
     assert [each.fits for each in plan.judge(candidates, 5, spec.Budget(work=100), WORK)] == [True, True]
-    judged = plan.judge(candidates, 5, spec.Budget(work=100, memory="1GB"), WORK)
+    small = SimpleNamespace(workers=SimpleNamespace(memory_bytes=5 * 10**8, count=2))
+    judged = plan.judge(candidates, 5, spec.Budget(work=100), small)
     assert [each.fits for each in judged] == [True, False]
     assert judged[1].why == "needs 0.60 GB of 0.50 GB"
+
+
+def workplace(memory_bytes=10**12):
+    """A workspace without a log, whose workers may hold so much."""
+    workers = SimpleNamespace(memory_bytes=memory_bytes, count=2)
+    return SimpleNamespace(workers=workers, decided=lambda do, **where: None)
+
+
+def many(rows, families=("linear", "extra_trees", "network")):
+    shape = kinds.Shape(rows, 20, "regression", 1)
+    return shape, plan.candidates(spec.Train(families=list(families)), shape, LEARNED)
+
+
+def test_small_tables_are_never_sampled():
+    shape, candidates = many(30_000)
+    assert plan.sampled(candidates, shape, 5, spec.Budget(work=0.1), workplace()) == candidates
+
+
+def test_large_tables_begin_with_the_share_of_rows_that_the_budget_bears():
+    shape, candidates = many(4_000_000)
+    everything = plan.sampled(candidates, shape, 2, spec.Budget(work=10_000), workplace())
+    assert everything[:2] == candidates[:2]
+    begun = plan.sampled(candidates, shape, 2, spec.Budget(work=60), workplace())
+    cheapest = min((each for each in begun if each.family != "linear"), key=lambda each: each.cost.work)
+    assert cheapest.share in (1 / 4, 1 / 16, 1 / 64, 1 / 256)
+    assert 2 * cheapest.cost.work <= 60 / 8
+    assert cheapest.name.endswith(f"@{cheapest.share:g}")
+
+
+def test_what_a_worker_cannot_hold_gets_fewer_rows():
+    shape, candidates = many(4_000_000, ["network"])
+    (first, *_) = plan.sampled(candidates, shape, 2, spec.Budget(work=10**9), workplace(10**9))
+    assert first.share < 1
+    assert first.cost.memory_bytes <= 10**9
+    assert first.share * shape.rows >= 10_000
 
 
 def test_a_candidate_keeps_all_but_its_verdict():

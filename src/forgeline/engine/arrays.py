@@ -166,6 +166,12 @@ def mapped(path: Path) -> np.ndarray:
     return array
 
 
+def quantile_of(value_N: np.ndarray, weight_N: np.ndarray | None, quantile: float) -> float:
+    """The smallest value below or at which a share `quantile` of the weight is."""
+    weight_N = np.ones(len(value_N)) if weight_N is None else weight_N
+    return float(np.quantile(value_N, quantile, weights=weight_N, method="inverted_cdf"))
+
+
 def largest(value_N: np.ndarray, count: int) -> np.ndarray:
     """Places of the `count` largest values, ascending; of equal ones the first, on every processor (int64)."""
     if count >= len(value_N):

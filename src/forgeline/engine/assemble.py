@@ -47,7 +47,7 @@ def assemble(
     tensors = {column: graph.input(tensor, TENSORS[kind], 1) for column, tensor, kind in inputs}
     parts = []
     for fold, recipe in enumerate(recipes):
-        here = [fragment for fragment in fragments if fragment.fold == fold]
+        here = [fragment for fragment in fragments if min(fragment.fold, len(recipes) - 1) == fold]
         if here:
             x = encode.draw(recipe, graph, tensors)
             parts += [weighted(graph, x, fragment, task) for fragment in here]

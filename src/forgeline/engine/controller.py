@@ -1,7 +1,8 @@
 """Which unit of work is next, so that there is a model early, the best one in time, and no promise is broken.
 
-A unit is one candidate without one fold. The first candidate is finished whole at once. Then the candidates are
-probed on PROBES folds each, in order, as long as all that is promising by then could still be finished within what
+A unit is one candidate without one fold. The cheap baseline and then the first candidate are finished whole at once:
+from then on there is a model. Then the candidates are
+probed on a few folds each, in order, as long as all that is promising by then could still be finished within what
 is left. What is promising, by its weight in an ensemble on the folds that all have seen, is finished. What is left
 then goes into a search for better settings, in rounds of fixed size, until it finds nothing more.
 
@@ -15,12 +16,14 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 Key = tuple[str, int]
-"""(candidate, the fold it does not see; the number of folds for all rows)."""
-PROBES = 2
-"""Folds on which candidates are compared before the promising ones go on."""
-
+"""(candidate, the fold it does not see; from the number of folds on all rows, with a seed each)."""
 R = TypeVar("R")
 Shown = TypeVar("Shown", contravariant=True)
+
+
+def probes(folds: int) -> int:
+    """Folds on which candidates are compared before the promising ones go on: two of five, three of eight."""
+    return max(2, round(0.4 * folds))
 
 
 class Schedule(Protocol[Shown]):
@@ -78,11 +81,11 @@ class Controller(Schedule[R], Generic[R]):
     left: Callable[[Sequence[Key], Mapping[Key, R | None]], float]
     """What may still be spent, beside the units that are named and not known yet."""
     weigh: Callable[[Sequence[str], Mapping[Key, R | None]], Mapping[str, float]]
-    """Weights of candidates in an ensemble on the first PROBES folds."""
+    """Weights of candidates in an ensemble on the folds that were probed."""
     search: Callable[[Mapping[Key, R | None]], Sequence[str]] = lambda results: ()
     """New entrants, when all others are through; none when it is not worth while."""
-    closing: float = 0.0
-    """What follows the last fold of a candidate that is finished, in folds: its fit on all rows."""
+    closing: Callable[[str], float] = lambda name: 0.0
+    """What follows the last fold of a candidate that is finished, in folds: its fits on all rows."""
     anyhow: bool = False
     """Whether to begin though no candidate can be finished: some folds are better than none."""
     opening: str | None = None
@@ -99,7 +102,7 @@ class Controller(Schedule[R], Generic[R]):
         if self.opening is None:
             return None
         left, promising = self.left(named, results), self.promising(results)
-        for name in (self.opening, *self.beside):
+        for name in (*self.beside, self.opening):
             key = self.unnamed(name, taken, results, range(self.folds))
             if key and (name == self.opening or self.owed(name, taken, results) <= left):
                 return key
@@ -107,8 +110,8 @@ class Controller(Schedule[R], Generic[R]):
         if probe:
             return probe
         for name in promising:
-            key = self.unnamed(name, taken, results, range(PROBES, self.folds))
-            if key and (1 + self.closing) * self.price(name, results) <= left:
+            key = self.unnamed(name, taken, results, range(probes(self.folds), self.folds))
+            if key and self.owed(name, taken, results) <= left:
                 return key
         if all(key in results for key in named):
             self.entrants += self.search(results)
@@ -117,15 +120,15 @@ class Controller(Schedule[R], Generic[R]):
 
     def cheap_enough(self, left: float, results: Mapping[Key, R | None]) -> str | None:
         """The first entrant that can be finished; where none can, the cheapest one, or nobody."""
-        price = {name: (self.folds + self.closing) * self.price(name, results) for name in self.entrants}
+        price = {name: (self.folds + self.closing(name)) * self.price(name, results) for name in self.entrants}
         able = [name for name in self.entrants if price[name] <= left]
         return able[0] if able else min(price, key=lambda name: price[name]) if self.anyhow else None
 
     def unnamed(self, name: str, taken: set[Key], results: Mapping[Key, R | None], folds: Sequence[int]) -> Key | None:
         """The candidate's next unit among some folds; those after the probes wait for the probes' results."""
         for fold in folds:
-            known = [results.get((name, probe)) is not None for probe in range(min(PROBES, self.folds))]
-            if (name, fold) not in taken and (fold < PROBES or all(known)):
+            known = [results.get((name, probe)) is not None for probe in range(probes(self.folds))]
+            if (name, fold) not in taken and (fold < len(known) or all(known)):
                 return name, fold
         return None
 
@@ -135,20 +138,20 @@ class Controller(Schedule[R], Generic[R]):
         """The next probe: the second of a pair, or the first of the next entrant that could be finished, too."""
         owed = sum(self.owed(name, taken, results) for name in promising)
         for name in self.entrants:
-            key = self.unnamed(name, taken, results, range(min(PROBES, self.folds)))
-            if key and (key[1] > 0 or owed + (self.folds + self.closing) * self.price(name, results) <= left):
+            key = self.unnamed(name, taken, results, range(probes(self.folds)))
+            if key and (key[1] > 0 or owed + (self.folds + self.closing(name)) * self.price(name, results) <= left):
                 return key
         return None
 
     def owed(self, name: str, taken: set[Key], results: Mapping[Key, R | None]) -> float:
         """What finishing a candidate is expected to take."""
         missing = sum((name, fold) not in taken for fold in range(self.folds))
-        return (missing + self.closing) * self.price(name, results)
+        return (missing + self.closing(name)) * self.price(name, results)
 
     def promising(self, results: Mapping[Key, R | None]) -> list[str]:
         """Candidates with weight among all that were probed, the heaviest first."""
-        probes = range(min(PROBES, self.folds))
-        probed = tuple(name for name in self.entrants if all(results.get((name, fold)) for fold in probes))
+        first = range(probes(self.folds))
+        probed = tuple(name for name in self.entrants if all(results.get((name, fold)) for fold in first))
         if probed not in self.weights:
             self.weights[probed] = self.weigh(probed, results) if probed else {}
         weights = self.weights[probed]

@@ -6,12 +6,14 @@ Shapes: N rows, A number columns, D date columns, F features, W features of one 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 import numpy as np
 
+from forgeline.engine import words
 from forgeline.engine.arrays import MISSING, MISSING_DATE, Arrays
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
@@ -22,6 +24,8 @@ SHIFT = 719_468 * DAY
 """Microseconds from 0000-03-01 to 1970-01-01: from there on integer division rounds down on both sides."""
 YEAR_1, YEAR_9999 = -62_135_596_800_000_000, 253_402_300_799_999_999
 """First and last microsecond of Python's dates; later and earlier ones are moved there."""
+CELLS = 5e7
+"""Flags of words in all rows together."""
 FIELDS = ("days", "year", "month", "day", "weekday", "hour", "minute")
 
 
@@ -61,11 +65,24 @@ class Means(Piece, frozen=True):
     """Of each level, of unseen ones, of missing: the smoothed mean of each column of the target."""
 
 
+class Words(Piece, frozen=True):
+    """Free text: whether each of its most telling words and pairs is there, and how many words there are."""
+
+    grams: list[str]
+
+
 class Date(Piece, frozen=True):
     """A date: calendar fields, imputed with the median date."""
 
     median: int
     fields: list[str]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Minutes from one date to another, each imputed as its own features are."""
+
+    start: str
+    end: str
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -82,13 +99,14 @@ class Recipe(msgspec.Struct, frozen=True):
     categories: list[Category]
     dates: list[Date]
     means: list[Means] = []
+    words: list[Words] = []
+    spans: list[Span] = []
 
     @property
     def columns(self) -> list[str]:
         """Raw columns that are read."""
-        return list(
-            dict.fromkeys(piece.column for piece in (*self.numbers, *self.categories, *self.dates, *self.means))
-        )
+        pieces = (*self.numbers, *self.categories, *self.dates, *self.means, *self.words)
+        return list(dict.fromkeys(piece.column for piece in pieces))
 
     @property
     def features(self) -> list[Feature]:
@@ -100,7 +118,8 @@ class Recipe(msgspec.Struct, frozen=True):
     def flags(self) -> int:
         """How many features are only ever 0 or 1."""
         missing = sum(piece.missing for piece in (*self.numbers, *self.dates))
-        return missing + sum(len(one_hot(piece)) for piece in self.categories)
+        words = sum(len(piece.grams) for piece in self.words)
+        return missing + words + sum(len(one_hot(piece)) for piece in self.categories)
 
 
 def encode(recipe: Recipe) -> bytes:
@@ -114,7 +133,7 @@ def decode(text: bytes) -> Recipe:
 
 
 def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
-    """(feature, column) as in the matrix: numbers, their flags, categories, date fields, their flags."""
+    """(feature, column) as in the matrix: numbers, their flags, categories, dates, their flags, spans, means, words."""
     yield from ((piece.column, piece.column) for piece in recipe.numbers if piece.value)
     yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.numbers if piece.missing)
     for category in recipe.categories:
@@ -126,10 +145,14 @@ def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
     for field in FIELDS:
         yield from ((f"{field} of {piece.column}", piece.column) for piece in recipe.dates if field in piece.fields)
     yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.dates if piece.missing)
+    yield from ((f"minutes from {span.start} to {span.end}", span.end) for span in recipe.spans)
     for piece in recipe.means:
         yield from (
             (f"target mean {place + 1} of {piece.column}", piece.column) for place in range(len(piece.values[0]))
         )
+    for text in recipe.words:
+        yield from ((f"{text.column} has {gram}", text.column) for gram in text.grams)
+        yield f"words of {text.column}", text.column
 
 
 # ---------------------------------------------------------------- fit
@@ -150,10 +173,12 @@ def fit(
 
     A category keeps at most `top` levels, each with at least `least_count` rows and `least_share` of all rows;
     with more than `many` of them, the log count of the level is a feature as well, and so is, where `target_NY` tells
-    the target of the rows, its mean at that level.
+    the target of the rows, its mean at that level. Of free text the most telling words are features instead.
     """
     wanted = set(arrays.columns if columns is None else columns)
+    texts = wanted & set(words.texts_of(arrays, rows_N))
     least = max(least_count, int(np.ceil(least_share * len(rows_N))))
+    dates = kept(arrays.dates, wanted, lambda j: fit_date(arrays.dates[j], arrays.dates_ND[rows_N, j]))
     return Recipe(
         numbers=kept(arrays.numbers, wanted, lambda j: fit_number(arrays.numbers[j], arrays.numbers_NA[rows_N, j])),
         categories=kept(
@@ -168,13 +193,19 @@ def fit(
                 many=many,
             ),
         ),
-        dates=kept(arrays.dates, wanted, lambda j: fit_date(arrays.dates[j], arrays.dates_ND[rows_N, j])),
+        dates=dates,
+        spans=fit_spans(dates, arrays, rows_N),
         means=[]
         if target_NY is None
         else kept(
             arrays.categories,
-            wanted,
+            wanted - texts,
             lambda j: fit_means(arrays.categories[j], arrays.codes_NC[rows_N, j], arrays.levels[j], target_NY, many),
+        ),
+        words=kept(
+            arrays.categories,
+            texts,
+            lambda j: fit_words(arrays.categories[j], arrays.codes_NC[rows_N, j], arrays.levels[j], target_NY),
         ),
     )
 
@@ -240,6 +271,13 @@ def fit_means(column: str, code_N: np.ndarray, levels: list[str], target_NY: np.
     return Means(column=column, missing=False, levels=[levels[code] for code in seen], values=values.tolist())
 
 
+def fit_words(column: str, code_N: np.ndarray, levels: list[str], target_NY: np.ndarray | None) -> Words | None:
+    """The most telling words, fewer where the rows are very many; None when there are none."""
+    most = int(np.clip(CELLS / len(code_N), 20, 200))
+    grams = words.telling(code_N, levels, target_NY, most=most)
+    return Words(column=column, missing=False, grams=grams) if grams else None
+
+
 def smoothed(place_N: np.ndarray, target_NY: np.ndarray, places: int, *, prior: float = 10.0) -> np.ndarray:
     """Means [places, Y] of the target, drawn to the mean of all as by `prior` rows of it (Micci-Barreca 2001)."""
     counts = np.bincount(place_N, minlength=places)[:, None]
@@ -257,6 +295,14 @@ def fit_date(column: str, micros_N: np.ndarray) -> Date | None:
     fields = [name for name, field in zip(FIELDS, found, strict=True) if field.min() < field.max()]
     missing = len(known) < len(micros_N)
     return Date(column=column, missing=missing, median=median, fields=fields) if fields or missing else None
+
+
+def fit_spans(dates: list[Date], arrays: Arrays, rows_N: np.ndarray, *, most: int = 5) -> list[Span]:
+    """Pairs of the first `most` dates whose distance varies."""
+    filled = {piece.column: filled_dates([piece], arrays, rows_N)[:, 0] for piece in dates[:most]}
+    minutes = {name: minutes_of(micros_N) for name, micros_N in filled.items()}
+    pairs = itertools.combinations(minutes, 2)
+    return [Span(start, end) for start, end in pairs if np.ptp(minutes[end] - minutes[start]) > 0]
 
 
 # ---------------------------------------------------------------- shared by both sides
@@ -305,6 +351,11 @@ def calendar(micros: Integers) -> list[Integers]:
     ]
 
 
+def minutes_of(micros: Integers) -> Integers:
+    """Whole minutes since 0000-03-01 of microseconds since 1970-01-01: never negative, so both sides round alike."""
+    return (micros + SHIFT) // 60_000_000
+
+
 def number_places(recipe: Recipe) -> list[int]:
     """Which columns of [values, missing flags] are features."""
     count = len(recipe.numbers)
@@ -324,6 +375,12 @@ def date_places(recipe: Recipe) -> list[int]:
     return fields + [len(FIELDS) * count + index for index, piece in enumerate(recipe.dates) if piece.missing]
 
 
+def span_places(recipe: Recipe) -> tuple[list[int], list[int]]:
+    """Which of the dates each span starts at, and which it ends at."""
+    names = [piece.column for piece in recipe.dates]
+    return [names.index(span.start) for span in recipe.spans], [names.index(span.end) for span in recipe.spans]
+
+
 # ---------------------------------------------------------------- numpy
 
 
@@ -337,6 +394,7 @@ def transform(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray, target_NY: np.
     parts_NF = [*transform_numbers(recipe, arrays, rows_N), *transform_categories(recipe, arrays, rows_N)]
     parts_NF += transform_dates(recipe, arrays, rows_N)
     parts_NF += transform_means(recipe, arrays, rows_N, target_NY)
+    parts_NF += transform_words(recipe, arrays, rows_N)
     return np.concatenate(parts_NF, axis=1, out=x_NF) if parts_NF else x_NF
 
 
@@ -369,14 +427,22 @@ def places_in(levels: list[str], arrays: Arrays, column: int, rows_N: np.ndarray
 
 
 def transform_dates(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
-    """Calendar fields of imputed dates and their missing flags."""
+    """Calendar fields of imputed dates, their missing flags, and the minutes from one to another."""
     if recipe.dates:
-        micros_ND = arrays.dates_ND[np.ix_(rows_N, places(recipe.dates, arrays.dates))]
-        missing_ND = micros_ND == MISSING_DATE
-        filled_ND = np.where(missing_ND, np.array([piece.median for piece in recipe.dates]), micros_ND)
-        fields_ND = calendar(np.clip(filled_ND, YEAR_1, YEAR_9999))
-        wide = np.concatenate([*fields_ND, missing_ND], axis=1, dtype=np.float32, casting="unsafe")
+        filled_ND = filled_dates(recipe.dates, arrays, rows_N)
+        missing_ND = arrays.dates_ND[np.ix_(rows_N, places(recipe.dates, arrays.dates))] == MISSING_DATE
+        wide = np.concatenate([*calendar(filled_ND), missing_ND], axis=1, dtype=np.float32, casting="unsafe")
         yield wide[:, date_places(recipe)]
+        start_S, end_S = span_places(recipe)
+        minutes_ND = minutes_of(filled_ND)
+        yield (minutes_ND[:, end_S] - minutes_ND[:, start_S]).astype(np.float32)
+
+
+def filled_dates(pieces: Sequence[Date], arrays: Arrays, rows_N: np.ndarray) -> np.ndarray:
+    """Imputed microseconds within the years 1 to 9999, int64 [N, D]."""
+    micros_ND = arrays.dates_ND[np.ix_(rows_N, places(pieces, arrays.dates))]
+    filled_ND = np.where(micros_ND == MISSING_DATE, np.array([piece.median for piece in pieces], np.int64), micros_ND)
+    return np.asarray(np.clip(filled_ND, YEAR_1, YEAR_9999))
 
 
 def transform_means(
@@ -397,6 +463,14 @@ def transform_means(
         yield own_NY
 
 
+def transform_words(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
+    """Flags of words, worked out once for each distinct text; a missing one has none."""
+    for piece, column in zip(recipe.words, places(recipe.words, arrays.categories), strict=True):
+        seen, place_N = np.unique(arrays.codes_NC[rows_N, column], return_inverse=True)
+        texts = ["" if code < 0 else arrays.levels[column][code] for code in seen]
+        yield words.flags(piece.grams, texts)[place_N]
+
+
 # ---------------------------------------------------------------- ONNX
 
 
@@ -409,6 +483,7 @@ def draw(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> str:
     parts = [*draw_numbers(recipe, graph, inputs), *draw_categories(recipe, graph, inputs)]
     parts += draw_dates(recipe, graph, inputs)
     parts += draw_means(recipe, graph, inputs)
+    parts += [words.draw(piece.grams, graph, inputs[piece.column]) for piece in recipe.words]
     if not parts:
         return graph.add("ConstantOfShape", graph.add("Shape", next(iter(inputs.values()))))
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
@@ -457,17 +532,23 @@ def lookup(graph: Graph, tensor: str, levels: list[str]) -> str:
 
 
 def draw_dates(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> Iterable[str]:
-    """Nodes for all dates at once: the same calendar, on tensors."""
+    """Nodes for all dates at once: the same calendar, on tensors; then their distances."""
     if recipe.dates:
         micros = graph.add("Concat", *(inputs[piece.column] for piece in recipe.dates), axis=1)
         missing = graph.add("Equal", micros, graph.constant(MISSING_DATE, np.int64))
         medians = graph.constant([piece.median for piece in recipe.dates], np.int64)
         filled = graph.add("Where", missing, medians, micros)
         ends = graph.constant(YEAR_1, np.int64), graph.constant(YEAR_9999, np.int64)
-        fields = [field.name for field in calendar(Tensor(graph, graph.add("Clip", filled, *ends)))]
+        clipped = Tensor(graph, graph.add("Clip", filled, *ends))
+        fields = [field.name for field in calendar(clipped)]
         wide = graph.add("Concat", *fields, graph.cast(missing, "int64"), axis=1)
         chosen = graph.add("Gather", wide, graph.constant(date_places(recipe), np.int64), axis=1)
         yield graph.cast(chosen, "float")
+        if recipe.spans:
+            minutes = minutes_of(clipped).name
+            start, end = (graph.constant(place_S, np.int64) for place_S in span_places(recipe))
+            later, earlier = (graph.add("Gather", minutes, place, axis=1) for place in (end, start))
+            yield graph.cast(graph.add("Sub", later, earlier), "float")
 
 
 class Tensor:

@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
 ML_OPSET = 3
+CONTRIBUTED = "com.microsoft"
+"""Operators that every onnxruntime brings beside the standard's."""
 IR = 9
 """Opsets and IR that every onnxruntime from 1.17 on can read."""
 
@@ -96,6 +98,8 @@ class Graph:
         """The graph as a checked, serialized ONNX model."""
         graph = helper.make_graph(self.nodes, "forgeline", self.inputs, self.outputs, self.constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+        if any(node.domain == CONTRIBUTED for node in self.nodes):
+            opsets.append(helper.make_opsetid(CONTRIBUTED, 1))
         model = helper.make_model(graph, producer_name=producer, opset_imports=opsets, ir_version=IR)
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString())

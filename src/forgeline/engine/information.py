@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from forgeline.engine import words
 from forgeline.engine.arrays import MISSING_DATE, Arrays
 
 
@@ -21,10 +22,12 @@ class Information(msgspec.Struct, frozen=True):
 def informative(arrays: Arrays, rows_N: np.ndarray, y_N: np.ndarray, task: str, *, alpha: float = 0.05) -> list[str]:
     """Columns that tell more of the target, on the given rows, than chance does in a share `alpha` of cases.
 
-    `y_N` is aligned with `rows_N`. Each column is judged by itself, so that share of useless columns is kept.
+    `y_N` is aligned with `rows_N`. Each column is judged by itself, so that share of useless columns is kept. Free
+    text, which hardly says the same thing twice, is kept as it is.
     """
     found = information(arrays, rows_N, y_N, task)
-    return [name for name in arrays.columns if found[name].p_value < alpha]
+    texts = words.texts_of(arrays, rows_N)
+    return [name for name in arrays.columns if found[name].p_value < alpha or name in texts]
 
 
 def information(

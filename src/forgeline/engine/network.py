@@ -226,6 +226,11 @@ class Trained:
         found = [forward(self.layers, self.inputs.encode(part))[-1] for part in parts]
         return np.concatenate(found).astype(np.float64)
 
+    def move(self, by: float) -> None:
+        """Add a number to every score."""
+        *_, (_, biases) = self.layers.pairs
+        biases += np.float32(by)
+
     def draw(self, graph: Graph, x: str) -> str:
         """The scores as nodes, float32 [N, S]."""
         z = graph.add("Mul", self.inputs.draw(graph, x), graph.constant(self.layers.scale_D))
@@ -337,6 +342,17 @@ def squared(score_BS: np.ndarray, y_B: np.ndarray, weight_B: np.ndarray | None) 
     """Half the squared error."""
     error_B = score_BS[:, 0] - y_B
     return finished(0.5 * error_B**2, error_B[:, None], weight_B)
+
+
+def pinball(quantile: float) -> Loss:
+    """The loss that is least at a quantile of the target."""
+
+    def of(score_BS: np.ndarray, y_B: np.ndarray, weight_B: np.ndarray | None) -> tuple[float, np.ndarray]:
+        above_B = y_B - score_BS[:, 0]
+        slope_B = np.where(above_B > 0, -quantile, 1 - quantile)
+        return finished(-slope_B * above_B, slope_B[:, None], weight_B)
+
+    return of
 
 
 def log_odds(score_BS: np.ndarray, y_B: np.ndarray, weight_B: np.ndarray | None) -> tuple[float, np.ndarray]:

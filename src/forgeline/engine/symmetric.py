@@ -14,7 +14,7 @@ import numpy as np
 
 from forgeline.engine.graph import Graph
 
-BLOCK = 64
+BLOCK = 256
 """Trees drawn together: what lies between the nodes stays small in a large batch."""
 
 
@@ -56,14 +56,14 @@ def block(trees: Sequence[Symmetric], depth: int, graph: Graph, x: str) -> str:
     """Some trees of one depth: their questions, their leaves' numbers, and the leaves' sum, float64 [N, S]."""
     count, scores = len(trees), trees[0].value_VS.shape[1]
     values = np.concatenate([tree.value_VS for tree in trees])  # [T * 2**L, S]
-    leaf = graph.constant(np.arange(count, dtype=np.int64).reshape(1, -1) << depth, np.int64)
-    for level in range(depth):
-        features = graph.constant([int(tree.feature_L[level]) for tree in trees], np.int64)
-        borders = graph.constant([float(tree.border_L[level]) for tree in trees])
-        asked = graph.add("Greater", graph.add("Gather", x, features, axis=1), borders)
-        bit = graph.add("Mul", graph.cast(asked, "int64"), graph.constant(1 << level, np.int64))
-        leaf = graph.add("Add", leaf, bit)
     if depth == 0:  # a tree of one leaf adds the same to every row
         return graph.constant(values.sum(axis=0).reshape(1, scores), np.float64)
+    features = graph.constant(np.concatenate([tree.feature_L for tree in trees]), np.int64)
+    borders = graph.constant(np.concatenate([tree.border_L for tree in trees]))
+    asked = graph.cast(graph.add("Greater", graph.add("Gather", x, features, axis=1), borders), "float")
+    bits = graph.add("Reshape", asked, graph.constant([-1, depth], np.int64))
+    own = graph.add("MatMul", bits, graph.constant((1 << np.arange(depth)).reshape(-1, 1)))  # whole numbers: exact
+    own = graph.add("Reshape", graph.cast(own, "int64"), graph.constant([-1, count], np.int64))
+    leaf = graph.add("Add", own, graph.constant(np.arange(count).reshape(1, -1) << depth, np.int64))
     found = graph.add("Gather", graph.constant(values, np.float64), leaf, axis=0)  # [N, T, S]
     return graph.add("ReduceSum", found, graph.constant([1], np.int64), keepdims=0)

@@ -17,6 +17,8 @@ from forgeline.records import Calibration, Member, Number, Table
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
 
+MODELS = 0.97
+"""Share of the size limit that is for models; the rest is for what prepares their rows."""
 LATENCY_CALLS = 200
 """One-row calls timed for each model."""
 
@@ -50,7 +52,7 @@ def compress(
 ) -> records.Compression:
     """The smallest subset within `most_loss`; under a time budget the fastest, by measurement."""
     data = models.data_of(snapshot, refinement, work)
-    options = frontier(training, plan, data, work)
+    options = frontier(fewer(training.facts.members, int(MODELS * ask.most_bytes)), training, plan, data, work)
     allowed = affordable(options, ask)
     full = options[0]
     signature = signature_of(snapshot, refinement, evaluate, work)
@@ -66,11 +68,24 @@ def compress(
 # ---------------------------------------------------------------- choosing
 
 
-def frontier(training: records.Training, plan: records.Plan, data: models.Data, work: Workspace) -> list[Option]:
+def fewer(members: list[Member], most_bytes: int) -> list[Member]:
+    """The members with as many models each as the size allows, at least one: the largest member goes first.
+
+    A model fewer of a mean costs little score, none of it out of fold; a member fewer costs more.
+    """
+    while size_of(members) > most_bytes and any(len(member.shipped) > 1 for member in members):
+        large = max((one for one in members if len(one.shipped) > 1), key=lambda one: size_of([one]))
+        less = msgspec.structs.replace(large, most=len(large.shipped) - 1)
+        members = [less if member is large else member for member in members]
+    return members
+
+
+def frontier(
+    members: list[Member], training: records.Training, plan: records.Plan, data: models.Data, work: Workspace
+) -> list[Option]:
     """The whole ensemble, then one member fewer at a time: the one whose bytes and operations cost least score."""
     metric = catalog.load("metrics", training.facts.metric)
     sign = -1.0 if metric.higher_is_better else 1.0
-    members = training.facts.members
     picked = models.sample(models.judged(members, data))
     competed = [*plan.facts.candidates, *training.facts.searched]
     flops = {each.name: each.cost.flops_per_row for each in competed}
@@ -80,7 +95,7 @@ def frontier(training: records.Training, plan: records.Plan, data: models.Data, 
         total = sum(member.weight for member in members)
         members = [msgspec.structs.replace(member, weight=member.weight / total) for member in members]
         p_NK = models.mean([whole[member.candidate] for member in members], members)
-        same = len(members) == len(training.facts.members)
+        same = len(members) == len(whole)
         calibration = training.facts.calibration if same else models.calibrate(p_NK, data, picked)
         value = sign * models.score(metric, models.calibrated(p_NK, calibration), data, picked)
         loss = 0.0 if base is None else (value - base) / max(abs(base), 1e-12)
@@ -92,7 +107,7 @@ def frontier(training: records.Training, plan: records.Plan, data: models.Data, 
             sum(flops[m.candidate] * len(m.shipped) for m in members),
         ), value
 
-    first, base = option(training.facts.members, None)
+    first, base = option(members, None)
     options = [first]
     while len(options[-1].members) > 1:
         members = options[-1].members
@@ -118,9 +133,13 @@ def size_of(members: Sequence[Member]) -> int:
 
 
 def affordable(options: list[Option], ask: spec.Compress) -> list[Option]:
-    """Options within the loss and the size that are allowed; where none is, the best of those within the size."""
+    """Options within the loss and the size that are allowed; where none is, the best of those within the size.
+
+    The loss that is allowed is `most_loss` for all bytes and operations, and for a share of them as small a share.
+    """
     small = [option for option in options if option.size_bytes <= ask.most_bytes] or options[-1:]
-    return [option for option in small if option.loss <= ask.most_loss] or [min(small, key=lambda each: each.loss)]
+    within = [option for option in small if option.loss <= ask.most_loss * saved(options[0], option)]
+    return within or [min(small, key=lambda each: each.loss)]
 
 
 def counted_choice(allowed: list[Option]) -> Option:

@@ -12,6 +12,7 @@ import numpy as np
 
 from forgeline import bookkeeping, catalog, models, records, spec
 from forgeline.engine import groups, stats
+from forgeline.engine.arrays import quantile_of
 from forgeline.records import Curve, Histogram, Member, Number, Table, scored
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def evaluate(
     """Cross-validation and, once, the sealed test, on the ONNX bytes that ship."""
     data = models.data_of(snapshot, refinement, work)
     seed = work.seed.child("evaluate")
-    names = [name for name in catalog.names("metrics") if data.task in catalog.load("metrics", name).tasks]
+    names = shown(data.task, plan.facts.metric)
     cv = cross_validation(ask, snapshot, refinement, compression, data, work)
     numbers = scores(cv, names, seed)
     rows_N = models.judged(compression.facts.kept, data)
@@ -158,7 +159,7 @@ def sealed(
     frame = work.frame(home)[rows_N]
     y_N, weight_N = models.target_of(frame, snapshot), models.weights_of(frame, snapshot)
     beside |= {"full": p_NK} if facts.full.digest == facts.model.digest else {}
-    beside |= answers | {"baseline.majority": majority(data, len(y_N))}
+    beside |= answers | {"baseline.majority": majority(data, len(y_N), training.facts.metric)}
     return Exam("test", y_N, p_NK, weight_N, frame, ask.threshold), beside, reads
 
 
@@ -179,8 +180,11 @@ def linear_baseline(training: records.Training) -> Member | None:
     return msgspec.structs.replace(found[0], weight=1.0) if found else None
 
 
-def majority(data: models.Data, rows: int) -> np.ndarray:
-    """What a model without inputs would say: the training rows' class shares, or their mean."""
+def majority(data: models.Data, rows: int, metric: str) -> np.ndarray:
+    """What a model without inputs would say: the training rows' class shares, their mean, or the metric's quantile."""
+    quantile = models.quantile_of(metric)
+    if data.task == "regression" and quantile is not None:
+        return np.full((rows, 1), quantile_of(data.y_N, data.weight_N, quantile))
     if data.task == "regression":
         return np.full((rows, 1), np.average(data.y_N, weights=data.weight_N))
     shares = np.bincount(data.y_N, weights=data.weight_N, minlength=data.outputs)
@@ -194,12 +198,19 @@ def models_beside(
     linear = linear_baseline(training)
     beside = {
         "full": work.array(training.facts.predictions),
-        "baseline.majority": majority(data, len(rows_N)),
+        "baseline.majority": majority(data, len(rows_N), training.facts.metric),
     }
     return beside | ({"baseline.linear": models.out_of_fold(linear, data, work, rows_N)} if linear else {})
 
 
 # ---------------------------------------------------------------- scores
+
+
+def shown(task: str, selected: str) -> list[str]:
+    """Metrics of the task; of those with an option only the one that selected the model."""
+    suiting = [name for name in catalog.names("metrics") if task in catalog.load("metrics", name).tasks]
+    plain = [name for name in suiting if not catalog.options("metrics", name)]
+    return plain if selected in plain else [*plain, selected]
 
 
 def scores(exam: Exam, names: Sequence[str], seed: Seed) -> dict[str, Number]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from forgeline import catalog, experience, kinds, models, portfolio, records, spec
+from forgeline.contest import GROWTH, at_share
 from forgeline.errors import BadInput
 from forgeline.records import Candidate, Number, Table
 
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
 
+STRAIGHT = "linear"
+"""The family that thins its rows itself."""
+FEATURES = 20
+"""Features of a typical table that the portfolio was learned on."""
+LEAST_ROWS = 10_000
+"""Rows below which no sample is taken."""
 DEFAULT_METRIC = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
 
 
@@ -30,7 +39,7 @@ def plan(
     task = snapshot.facts.task
     assert task is not None
     metric = metric_for(ask.metric, task)
-    shape = models.shape_of(snapshot, refinement)
+    shape = models.shape_of(snapshot, refinement, models.quantile_of(metric))
     folds = refinement.facts.fold_count
     learned = portfolio.read(work.base / ask.portfolio if ask.portfolio else None)
     priced = candidates(train, shape, learned)
@@ -38,6 +47,7 @@ def plan(
     priced = with_borrowed(priced, lent, shape)
     if not priced:
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
+    priced = sampled(priced, shape, folds, budget, work)
     judged = judge(priced, folds, budget, work)
     higher = bool(catalog.load("metrics", metric).higher_is_better)
     fitting = [each for each in judged if each.fits]
@@ -144,7 +154,7 @@ def metric_for(asked: str, task: kinds.Task) -> str:
     """The metric asked for, or the task's default. Errors: BadInput with the metrics that suit the task."""
     name = asked or DEFAULT_METRIC[task]
     suiting = [each for each in catalog.names("metrics") if task in catalog.load("metrics", each).tasks]
-    if name not in suiting:
+    if name.partition("@")[0] not in suiting:
         raise BadInput(f"metric {name} does not score a {task} task", where="[plan] metric", asked=name, known=suiting)
     return name
 
@@ -157,6 +167,9 @@ def candidates(train: spec.Train, shape: kinds.Shape, learned: portfolio.Portfol
     asked = families(train)
     lists = [points_of(name, options, shape) for name, options in asked if options or not knows(learned, name)]
     lists.append(from_portfolio(learned, [name for name, options in asked if not options], shape))
+    entered = {each.family for waiting in lists for each in waiting}
+    if STRAIGHT not in entered and STRAIGHT in [name for name, _ in asked]:
+        lists[-1] += points_of(STRAIGHT, {}, shape)[:1]  # what evaluate compares with
     spent = [0.0] * len(lists)
     ordered: list[Candidate] = []
     while any(lists):
@@ -175,22 +188,34 @@ def knows(learned: portfolio.Portfolio, family: str) -> bool:
 
 
 def from_portfolio(learned: portfolio.Portfolio, families: list[str], shape: kinds.Shape) -> list[Candidate]:
-    """The portfolio's points for data of this shape, of the families that may compete and can learn the task."""
-    found = []
-    for name in learned.order(shape):
+    """The portfolio's points for data of this shape, of the families that may compete and can learn the task.
+
+    The order was learned by gain for work, on tables of a `typical` shape. A point that is k times as dear here as
+    there, beside the others, stands at k times its place, places being counted in work.
+    """
+    order, found, spent = learned.order(shape), [], [0.0]
+    typical = replace(shape, rows=order.rows, features=FEATURES, flags=0, outputs=min(shape.outputs, 2))
+    typical = replace(typical, task="binary" if typical.outputs == 2 else shape.task)
+    for name in order.names:
         point = learned.points[name]
         if point.family in families:
-            module = catalog.load("families", point.family)
-            defaults = module.space(shape).points[:1]
-            found += [candidate(name, point.family, default | point.setting, shape, point.done) for default in defaults]
-    return found
+            for default in catalog.load("families", point.family).space(shape).points[:1]:
+                setting = default | point.setting
+                found.append(candidate(name, point.family, setting, shape, point.done))
+                spent.append(spent[-1] + candidate(name, point.family, setting, typical, point.done).cost.work)
+    works = np.array([each.cost.work for each in found])
+    dearer = works / np.diff(spent)
+    place = np.array(spent[1:]) * dearer / (works.sum() / max(spent[-1], 1e-9))
+    return [found[at] for at in np.argsort(place, kind="stable")]
 
 
 def candidate(name: str, family: str, setting: kinds.Setting, shape: kinds.Shape, done: float = 1.0) -> Candidate:
     """A setting with its price; `done` is the share of its steps that will be needed."""
-    cost = catalog.load("families", family).cost(shape, setting)
+    module = catalog.load("families", family)
+    cost, cut = module.cost(shape, setting), getattr(module, "cut", None)
+    done = min(1.0, done / cut(shape, setting)) if cut else done
     cost = msgspec.structs.replace(cost, work=cost.work * done, seconds=cost.seconds * done)
-    return Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why="")
+    return Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why="", done=done)
 
 
 def points_of(name: str, options: dict[str, Any], shape: kinds.Shape) -> list[Candidate]:
@@ -247,10 +272,45 @@ def require(name: str) -> None:
         )
 
 
+def sampled(
+    priced: list[Candidate], shape: kinds.Shape, folds: int, budget: spec.Budget, work: Workspace
+) -> list[Candidate]:
+    """The candidates on the share of the rows that time and memory bear; the promising ones get more later.
+
+    All rows, unless the cheapest candidate that bends would then take more than half of what may be spent; then a
+    quarter, a sixteenth, …, so many that it takes an eighth. What a worker cannot hold is halved until it can.
+    """
+    bending = [each for each in priced if each.family != STRAIGHT] or priced
+    cheapest = min(bending, key=lambda each: each.cost.work)
+    share = begin_with(cheapest, shape, folds, budget, work)
+    found = []
+    for each in priced:
+        own = each if share == 1 else at_share(each, shape, share)
+        while own.cost.memory_bytes > work.workers.memory_bytes and own.share * shape.rows >= 2 * LEAST_ROWS:
+            own = at_share(own, shape, own.share / 2)
+        found.append(own)
+    return found
+
+
+def begin_with(cheapest: Candidate, shape: kinds.Shape, folds: int, budget: spec.Budget, work: Workspace) -> float:
+    """The share of the rows that candidates begin with; under a time budget the work log keeps it."""
+    if done := work.decided("share", stage="plan"):
+        return float(done["share"])
+    timed = budget.units is None
+    left = work.clock.remaining * work.workers.count if timed else float(budget.units or 0)
+    share, need = 1.0, folds * (cheapest.cost.seconds if timed else cheapest.cost.work)
+    if need > left / 2:
+        while need * share > left / 8 and share * shape.rows >= GROWTH * LEAST_ROWS:
+            share /= GROWTH
+    if timed:
+        work.note("share", stage="plan", share=share)
+    return share
+
+
 def judge(priced: list[Candidate], folds: int, budget: spec.Budget, work: Workspace) -> list[Candidate]:
     """Which candidates fit memory and, in order, what is left of the work; the first affordable one always may."""
     limit = budget.units
-    memory = budget.memory_bytes // work.workers.count if budget.memory_bytes else work.workers.memory_bytes
+    memory = work.workers.memory_bytes
     judged: list[Candidate] = []
     spent = 0.0
     for each in priced:

@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 
 from forgeline import catalog, models, records, spec
-from forgeline.contest import SEARCHED, Judge, Purse, Search
+from forgeline.contest import ADMITTED, GROWN, Judge, Purse, Search
 from forgeline.engine import stats
 from forgeline.engine.controller import Controller, Key, Lagged, Listed
 from forgeline.errors import BudgetSpent, Stop
+from forgeline.kinds import Shape
 from forgeline.models import Data
 from forgeline.records import Calibration, Member, Number, Table, Unit
 from forgeline.units import Bench
@@ -20,9 +21,12 @@ from forgeline.units import Bench
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
 
-REFIT_ROWS = 10_000
-"""From here on members are trained again on all rows: a fifth of the size and time of the mean of five fold
-models, which is steadier where rows are few."""
+MANY_ROWS, VERY_MANY_ROWS = 10_000, 100_000
+"""Between them several fits on all rows would take long and gain little: fold models ship. Beyond, one fit does."""
+LARGEST = 20.0
+"""Megabytes of an ensemble that count; what is larger is mostly made smaller before it is drawn."""
+FEWEST = 2
+"""Of several fits on all rows so many must be there, or the fold models ship: one alone is no better than they are."""
 REFIT_COST = 1.25
 """What a refit takes, in folds."""
 BASELINE = "linear"
@@ -40,9 +44,10 @@ def train(
 ) -> records.Training:
     """The best ensemble the budget allows. Errors: BudgetSpent when no candidate finished a fold."""
     data = models.data_of(snapshot, refinement, work)
-    bench = Bench(refinement, {each.name: each for each in plan.facts.candidates}, data, work)
+    shape = models.shape_of(snapshot, refinement, models.quantile_of(plan.facts.metric))
+    bench = Bench(refinement, {each.name: each for each in plan.facts.candidates}, data, work, shape.quantile)
     judge = Judge(plan, bench)
-    units = hold(budget, snapshot, judge, Reserve(snapshot, judge))
+    units = hold(budget, shape, judge, Reserve(snapshot, judge))
     finished = complete(units, bench)
     if not finished:
         raise nothing_finished(bench.lost, plan, budget)
@@ -57,11 +62,12 @@ def train(
     return record(chosen, members, calibration, models.calibrated(p_NK, calibration), rows_N, bench, plan)
 
 
-def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve: Reserve) -> dict[Key, Unit]:
+def hold(budget: spec.Budget, shape: Shape, judge: Judge, reserve: Reserve) -> dict[Key, Unit]:
     """The contest: units until the budget is spent, or nothing more is to be gained."""
     bench, clock = judge.bench, judge.bench.work.clock
-    fitting = [each for each in bench.candidates.values() if fits_memory(each, budget, bench.work)]
-    found = [each for each in fitting if each.why == SEARCHED]
+    memory = bench.work.workers.memory_bytes
+    fitting = [each for each in bench.candidates.values() if each.cost.memory_bytes <= memory]
+    found = [each for each in fitting if each.why in ADMITTED]
     timed = budget.units is None
     if not fitting:
         return {}
@@ -70,6 +76,9 @@ def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve:
         return clock.remaining - reserve.seconds()
 
     purse = Purse(bench, budget.units, remaining)
+    search = Search(judge, shape, memory)
+    if timed:
+        search.rounds, search.grown = len(found), {each.name for each in found if each.why == GROWN}
     controller: Controller[Unit] = Controller(
         # what a search found before the run was resumed: under a work budget it will be found again, in its turn
         entrants=[each.name for each in fitting if timed or each not in found],
@@ -77,8 +86,8 @@ def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve:
         price=purse.price,
         left=purse.left,
         weigh=judge.weigh,
-        search=Search(judge, models.shape_of(snapshot, bench.refinement), rounds=len(found) if timed else 0),
-        closing=0.0 if timed or not refits(bench.data) else REFIT_COST,
+        search=search,
+        closing=lambda name: 0.0 if timed else REFIT_COST * seeds_for(bench.candidates[name].family, bench.data),
         anyhow=timed,
         beside=[each.name for each in fitting if each.family == BASELINE][:1],
     )
@@ -89,7 +98,12 @@ def hold(budget: spec.Budget, snapshot: records.Snapshot, judge: Judge, reserve:
             bench.work.note("usable", stage="train")
         reserve.update(done)
 
-    return bench.fit(schedule, "train", remaining, told)
+    began = remaining()
+
+    def share() -> float:
+        return bench.spent / budget.units if budget.units else 1 - remaining() / max(began, 1e-9)
+
+    return bench.fit(schedule, "train", remaining, told, share)
 
 
 def whole(done: dict[Key, Unit], folds: int) -> bool:
@@ -97,25 +111,26 @@ def whole(done: dict[Key, Unit], folds: int) -> bool:
     return any(count >= folds for count in Counter(name for name, _ in done).values())
 
 
-def fits_memory(candidate: records.Candidate, budget: spec.Budget, work: Workspace) -> bool:
-    """Whether a worker may hold it."""
-    memory = budget.memory_bytes // work.workers.count if budget.memory_bytes else work.workers.memory_bytes
-    return candidate.cost.memory_bytes <= memory
-
-
 def refit(chosen: list[Member], bench: Bench, reserve: Reserve) -> list[Member]:
-    """The members trained on all rows as well, where the table is large enough and the time is left."""
-    if not refits(bench.data):
-        return chosen
+    """The members trained on all rows as well, once with each seed, as far as the time goes."""
     everything = bench.refinement.facts.fold_count
-    order: Listed[Unit] = Listed([(member.candidate, everything) for member in chosen])
+    seeds = {each.candidate: seeds_for(each.family, bench.data) for each in chosen}
+    keys = [(name, everything + seed) for seed in range(max(seeds.values())) for name in seeds if seed < seeds[name]]
+    order: Listed[Unit] = Listed(keys)
     units = bench.fit(order, "refit", lambda: bench.work.clock.remaining - reserve.closing(), lambda done: None)
-    return [msgspec.structs.replace(each, refit=units.get((each.candidate, everything))) for each in chosen]
+    again: dict[str, list[Unit]] = {name: [] for name in seeds}
+    for (name, _), unit in units.items():
+        again[name].append(unit)
+    enough = {name: found if len(found) >= min(seeds[name], FEWEST) else [] for name, found in again.items()}
+    return [msgspec.structs.replace(each, refits=enough[each.candidate]) for each in chosen]
 
 
-def refits(data: Data) -> bool:
-    """Whether members are trained again on all rows, which then ship in place of their fold models."""
-    return len(data.y_N) >= REFIT_ROWS
+def seeds_for(family: str, data: Data) -> int:
+    """How many times a member is trained again on all rows, to ship in place of its fold models; 0: they ship."""
+    wanted, rows = int(getattr(catalog.load("families", family), "REFITS", 1)), len(data.y_N)
+    if wanted <= 1 or rows < MANY_ROWS:
+        return wanted
+    return 0 if rows <= VERY_MANY_ROWS else 1
 
 
 # ---------------------------------------------------------------- what is left
@@ -136,17 +151,21 @@ class Reserve:
         self.rows = (2 * test_rows + 5_000) / workers.count + (test_rows if self.bench.work.predict else 0)
         """Rows that one core is to be asked about."""
         self.complete = 0
-        self.pace = self.refit = 0.0
-        """Seconds a row that the ensemble takes on one core; seconds to train it on all rows."""
+        self.pace = self.refit = self.megabytes = 0.0
+        """Seconds a row that the ensemble takes on one core; seconds to train it on all rows; size of its graphs."""
         self.update(done or {})
 
-    def closing(self, *, fixed: float = 2.5, safety: float = 1.5) -> float:
-        """Seconds for everything after training; at most four tenths of the limit."""
+    def closing(self, *, fixed: float = 2.3, megabyte: float = 0.27, safety: float = 1.5) -> float:
+        """Seconds for everything after training; at most four tenths of the limit.
+
+        A megabyte of graphs is drawn, stored, read and opened several times, in `megabyte` seconds altogether.
+        """
         limit, data = self.bench.work.clock.limit, self.bench.data
         if limit is None:
             return 0.0
         selection = 4e-6 * min(len(data.y_N), models.SELECTION_ROWS) * data.outputs
-        return float(min(fixed + selection + safety * self.rows * self.pace, 0.4 * limit))
+        asking = megabyte * min(self.megabytes, LARGEST) + safety * self.rows * self.pace
+        return float(min(fixed + selection + asking, 0.4 * limit))
 
     def seconds(self) -> float:
         """Seconds to keep while fold models are trained; at most half of the limit."""
@@ -163,12 +182,15 @@ class Reserve:
         self.complete = len(members)
         weights = self.judge.choose(members, most=5_000)
         chosen = [member for member, weight in zip(members, weights) if weight > 0]
-        keys = [(unit.candidate, unit.fold) for member in chosen for unit in member.units]
-        shipped = folds if refits(bench.data) else 1
-        self.pace = sum(bench.paces[key] for key in keys) / shipped
-        together = sum(bench.seconds[key] for key in keys) / folds / bench.work.workers.count
-        longest = max((bench.seconds[key] for key in keys), default=0.0)
-        self.refit = max(longest, together) * folds / (folds - 1) if refits(bench.data) else 0.0
+        self.pace, self.megabytes, each = 0.0, 0.0, [0.0]
+        for member in chosen:
+            keys = [(unit.candidate, unit.fold) for unit in member.units]
+            seeds = seeds_for(member.family, bench.data)
+            shipped = seeds / len(keys) if seeds else 1.0
+            self.pace += shipped * sum(bench.paces[key] for key in keys)
+            self.megabytes += shipped * sum(unit.model.size_bytes for unit in member.units) / 1e6
+            each.append(min(seeds, FEWEST) * sum(bench.seconds[key] for key in keys) / len(keys))
+        self.refit = max(*each, sum(each) / bench.work.workers.count) * folds / (folds - 1)
 
 
 # ---------------------------------------------------------------- ensemble
@@ -234,7 +256,7 @@ def record(
             metric=name,
             work=bench.spent,
             unfinished=unfinished,
-            searched=[each for each in bench.candidates.values() if each.why == SEARCHED],
+            searched=[each for each in bench.candidates.values() if each.why in ADMITTED],
         ),
         numbers={
             f"train.{name}": records.scored(float(metric.score(y_N, p_NK, weight_N)), interval, len(p_NK)),
@@ -242,7 +264,7 @@ def record(
             "train.members": Number(value=len(chosen), unit="candidates"),
         },
         findings=[lost_finding(lost)] if broken(lost) else [],
-        tables=[table(members, name, len(models.judged(members, data)))],
+        tables=[table(members, name, len(models.judged(members, data))), *size_curve(members, bench, name)],
     )
 
 
@@ -256,6 +278,19 @@ def lost_finding(lost: dict[str, str]) -> records.Finding:
     failed = broken(lost)
     says = "; ".join(f"{name}: {why}" for name, why in sorted(failed.items()))
     return records.Finding(code="train.lost", severity="warn", says=says[:2000], numbers={"units": len(failed)})
+
+
+def size_curve(members: list[Member], bench: Bench, metric: str) -> list[Table]:
+    """Scores by the number of rows, of settings that competed with several; no table where none did."""
+    of = {member.candidate: bench.candidates[member.candidate] for member in members}
+    bases = [name.partition("@")[0] for name in of]
+    rows: list[list[str | float | int | bool | None]] = [
+        [base, round(of[member.candidate].share * len(bench.data.y_N)), member.score]
+        for member, base in sorted(zip(members, bases), key=lambda pair: (pair[1], of[pair[0].candidate].share))
+        if bases.count(base) > 1
+    ]
+    note = "rows before a fold is held out"
+    return [Table(title="Size curve", columns=["setting", "rows", metric], rows=rows, note=note)] if rows else []
 
 
 def table(members: list[Member], metric: str, judged: int) -> Table:

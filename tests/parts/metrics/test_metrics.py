@@ -41,6 +41,8 @@ CASES = [
     ("f1", THREE, labels(sklearn.f1_score, average="macro")),
     ("rmse", VALUES, lambda y, p, w: sklearn.root_mean_squared_error(y, p, sample_weight=w)),
     ("mae", VALUES, lambda y, p, w: sklearn.mean_absolute_error(y, p, sample_weight=w)),
+    ("pinball", VALUES, lambda y, p, w: sklearn.mean_pinball_loss(y, p, sample_weight=w, alpha=0.5)),
+    ("pinball@90", VALUES, lambda y, p, w: sklearn.mean_pinball_loss(y, p, sample_weight=w, alpha=0.9)),
     ("r2", VALUES, lambda y, p, w: sklearn.r2_score(y, p, sample_weight=w)),
 ]
 

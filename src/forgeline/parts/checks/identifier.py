@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from forgeline.engine import prose
 from forgeline.kinds import View
 from forgeline.records import Finding, Fix
 
@@ -17,14 +18,16 @@ KEY_NAME = re.compile(r"(?:^|[^A-Za-z])(?i:id|uuid|guid|key)$|[a-z](?:Id|ID|Key)
 def check(
     table: View, target: pl.Series | None, *, least_rows: int = 50, least_distinct: float = 0.95
 ) -> Iterator[Finding]:
-    """`quality.identifier`: texts and whole numbers of which (almost) every row has its own."""
+    """`quality.identifier`: texts, but for free text, and whole numbers of which (almost) every row has its own."""
     cells = table.cells
     for name in table.all.columns:
         rows = cells.rows - cells.missing(name)
         if rows < least_rows or not (cells.is_text(name) or table.all[name].dtype.is_integer()):
             continue
         distinct = cells.distinct(name)
-        if distinct >= least_distinct * rows and (cells.is_text(name) or key(table, name, distinct, rows)):
+        if distinct < least_distinct * rows:
+            continue
+        if not prose.is_free(cells.levels(name)) if cells.is_text(name) else key(table, name, distinct, rows):
             yield finding(name, distinct, rows)
 
 

@@ -48,7 +48,7 @@ def check(
             continue  # five standard errors
         apart = giveaway.apart(probe, name, giveaway.evidence(probe, told.p_SK))
         if apart or (alone.value >= block_gain and key(probe, name)):
-            sure = apart and alone.value >= block_gain
+            sure = apart and alone.value >= block_gain and not probe.cells.is_text(name)
             yield finding(table, name, told, priced(probe, name, aside, told), sure=sure)
 
 
@@ -101,7 +101,8 @@ def binned(order_S: np.ndarray, *, bins: int = 32) -> np.ndarray:
 
 
 def finding(table: View, name: str, told: Cross, inflation: Gain, *, sure: bool) -> Finding:
-    """A warning, or a block where nothing else explains it."""
+    """A warning, or a block where nothing else explains it; a text is a warning, for no model sees the order of texts
+    that do not repeat."""
     unit = "R²" if table.task == "regression" else "AUC"
     return Finding(
         code="leak.identifier",

@@ -37,6 +37,8 @@ RANGES = {
 }
 MOST_TREES = 4_000
 """Trees of one model, every class counted: more make the release too large."""
+REFITS = 4
+"""Fits on all rows, with a seed each, that ship in place of the fold models."""
 
 
 def space(shape: Shape) -> Space:
@@ -51,9 +53,19 @@ def space(shape: Shape) -> Space:
     )
 
 
+def objective(shape: Shape) -> str:
+    """The loss in CatBoost's words."""
+    return OBJECTIVES[shape.task] if shape.quantile is None else f"Quantile:alpha={shape.quantile}"
+
+
 def most_trees(shape: Shape, setting: Setting) -> int:
     """The setting's trees, fewer for many classes."""
     return min(int(setting["trees"]), max(100, MOST_TREES // shape.outputs))
+
+
+def cut(shape: Shape, setting: Setting) -> float:
+    """The share of its steps that a setting is left."""
+    return most_trees(shape, setting) / float(setting["trees"])
 
 
 def cost(shape: Shape, setting: Setting) -> Cost:
@@ -126,7 +138,7 @@ class CatBoost:
                 "random_strength": self.setting["noise"],
                 "border_count": BORDERS[self.shape.task],
                 "leaf_estimation_iterations": LEAF_STEPS[self.shape.task],
-                "loss_function": OBJECTIVES[self.shape.task],
+                "loss_function": objective(self.shape),
                 "random_seed": self.seed.integer,
                 "thread_count": 1,
                 "boost_from_average": self.shape.task != "multiclass",

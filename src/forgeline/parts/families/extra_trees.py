@@ -18,13 +18,17 @@ MOST_NODES = 300_000
 """Nodes of all trees: about 10 MB in the release."""
 PROCESS_BYTES = 200 * 2**20
 """A worker before any data: Python with numpy, onnx and scikit-learn loaded."""
+REFITS = 1
+"""One fit on all rows ships: it is as steady as the mean of its fold models, and knows more rows."""
 
 
 def space(shape: Shape) -> Space:
     """scikit-learn's √F features a split, then half of them; fewer trees for many rows, for time.
 
-    Leaves grow with the rows, so that the forest keeps its size.
+    Leaves grow with the rows, so that the forest keeps its size. It knows the mean alone.
     """
+    if not shape.central:
+        return Space(())
     count = min(100, max(30, 1_000_000 // max(shape.rows, 1)))
     least = max(2, -(-shape.rows * count // MOST_NODES))
     return Space(
@@ -35,13 +39,18 @@ def space(shape: Shape) -> Space:
     )
 
 
+def least_of(shape: Shape, setting: Setting) -> int:
+    """Rows of a leaf: what the setting says, but so many that the forest keeps within MOST_NODES."""
+    return max(int(setting["least"]), -(-shape.rows * int(setting["trees"]) // MOST_NODES))
+
+
 def cost(shape: Shape, setting: Setting) -> Cost:
     """Each level of each tree reads each row once for each feature it tries.
 
     Constants (units of 1e9 operations, about a second): scikit-learn 1.9 on one core of an AMD EPYC, 500 to
     200,000 rows, 10 to 100 features; a matrix larger than the processor's cache takes up to twice as long.
     """
-    leaves = max(2.0, 0.7 * shape.rows / setting["least"])
+    leaves = max(2.0, 0.7 * shape.rows / least_of(shape, setting))
     levels = math.log2(leaves) + 1
     matrix_bytes = 4 * shape.rows * shape.features
     per_row = 1.5e-8 + 5e-9 * max(1.0, setting["columns"] * shape.features)
@@ -76,7 +85,7 @@ class ExtraTrees:
         kind = ExtraTreesRegressor if self.shape.task == "regression" else ExtraTreesClassifier
         forest = kind(
             n_estimators=self.setting["trees"],
-            min_samples_leaf=self.setting["least"],
+            min_samples_leaf=least_of(self.shape, self.setting),
             max_features=self.setting["columns"],
             n_jobs=1,
             random_state=self.seed.integer,

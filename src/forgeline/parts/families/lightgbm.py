@@ -59,6 +59,8 @@ LARGE = (
     (100, 0.2, 63, 0.8, 1.0, 50, 1.0),
     (400, 0.1, 127, 0.4, 0.8, 50, 1.0),
 )
+REFITS = 4
+"""Fits on all rows, with a seed each, that ship in place of the fold models."""
 
 
 def space(shape: Shape, *, small: int = 3_000, large: int = 200_000) -> Space:
@@ -146,22 +148,29 @@ class Boosting:
     def parameters(self) -> dict[str, Any]:
         """The setting in LightGBM's words."""
         classes = {"num_class": self.shape.outputs} if self.shape.task == "multiclass" else {}
-        return classes | {
-            "objective": OBJECTIVES[self.shape.task],
-            "learning_rate": self.setting["rate"],
-            "num_leaves": self.setting["leaves"],
-            "feature_fraction": self.setting["columns"],
-            "bagging_fraction": self.setting["rows"],
-            "bagging_freq": 1 if self.setting["rows"] < 1 else 0,
-            "min_data_in_leaf": self.setting["least"],
-            "lambda_l2": self.setting["penalty"],
-            "extra_trees": self.setting["extra"],
-            "seed": self.seed.integer,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": 1,
-            "verbose": -1,
-        }
+        quantile = self.shape.quantile
+        aim: dict[str, Any] = {"objective": OBJECTIVES[self.shape.task]}
+        if quantile is not None:
+            aim = {"objective": "l1"} if quantile == 0.5 else {"objective": "quantile", "alpha": quantile}
+        return (
+            classes
+            | aim
+            | {
+                "learning_rate": self.setting["rate"],
+                "num_leaves": self.setting["leaves"],
+                "feature_fraction": self.setting["columns"],
+                "bagging_fraction": self.setting["rows"],
+                "bagging_freq": 1 if self.setting["rows"] < 1 else 0,
+                "min_data_in_leaf": self.setting["least"],
+                "lambda_l2": self.setting["penalty"],
+                "extra_trees": self.setting["extra"],
+                "seed": self.seed.integer,
+                "deterministic": True,
+                "force_row_wise": True,
+                "num_threads": 1,
+                "verbose": -1,
+            }
+        )
 
 
 def patience(rate: float, *, least: int = 20, most: int = 200) -> int:

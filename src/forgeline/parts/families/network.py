@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forgeline.engine import link, network
+from forgeline.engine.arrays import quantile_of
 from forgeline.engine.graph import Graph
 from forgeline.engine.network import Schedule, Trained
 from forgeline.engine.search import Range
@@ -25,6 +26,8 @@ RANGES = {
 }
 PROCESS_BYTES = 200 * 2**20
 """A worker before any data: Python with numpy, onnx and scikit-learn loaded."""
+REFITS = 0
+"""The mean of its fold models ships: networks differ so much that their mean is worth more than the rows."""
 
 
 def space(shape: Shape) -> Space:
@@ -85,18 +88,23 @@ class Network:
                 rows.y_N,
                 rows.weight_N,
                 self.start(rows),
-                LOSSES[self.shape.task],
+                LOSSES[self.shape.task] if self.shape.quantile is None else network.pinball(self.shape.quantile),
                 self.schedule,
                 self.seed,
                 held=held,
                 steps=rows.steps,
             )
+        if self.shape.quantile is not None:  # dropout's noise has moved it outwards
+            left_N = rows.y_N - trained.scores(rows.x_NF)[:, 0]
+            trained.move(quantile_of(left_N, rows.weight_N, self.shape.quantile))
         lowest, highest = float(rows.y_N.min()), float(rows.y_N.max())
         made = 1.0 if rows.steps is None else rows.steps / network.total_steps(len(rows.x_NF), self.schedule)
         return FittedNetwork(self.shape.task, trained, lowest, highest, min(1.0, made))
 
     def start(self, rows: TrainRows) -> np.ndarray:
         """Scores of a model without inputs [S]; a class that none of the rows has counts as half a row."""
+        if self.shape.quantile is not None:
+            return np.array([quantile_of(rows.y_N, rows.weight_N, self.shape.quantile)])
         if self.shape.task == "regression":
             return np.array([np.average(rows.y_N, weights=rows.weight_N)])
         counts_K = np.bincount(rows.y_N, weights=rows.weight_N, minlength=self.shape.outputs)

@@ -4,6 +4,8 @@ import numpy as np
 
 tasks = ("regression",)
 higher_is_better = False
+percent = 50
+"""The percentile of the target at which it is least: models are fitted to the median."""
 
 
 def score(y_N: np.ndarray, p_NK: np.ndarray, weight_N: np.ndarray | None = None) -> float:
