@@ -109,7 +109,7 @@ def test_killed_timed_runs_equal_their_own_verification(data, tmp_path):
     moments = random.Random(4)
     for index in range(TIMED_KILLS):
         folder = folder_with(data, tmp_path / f"timed-{index}")
-        timed = ["run", "data.csv", "--target", "bought", "--time", "12s"]
+        timed = ["run", "data.csv", "--target", "bought", "--time", "15s"]
         kill_at(folder, timed, 8 + 12 * index, moments)
         ended = forgeline(folder, "resume", "latest") if run_names(folder) else forgeline(folder, *timed)
         verified = forgeline(folder, "verify", "latest")
