@@ -576,6 +576,8 @@ class EvaluationFacts(Shape, frozen=True):
     """Predictions of the shipped graph on the sealed rows."""
     ledger: Ref | None = None
     """The fit ledger of this run: which rows each step saw; leaks that it shows are findings."""
+    linear: Ref | None = None
+    """The linear model that was asked beside the shipped one; null without one, or without labelled test rows."""
 
 
 class Evaluation(Record, frozen=True, kw_only=True):

@@ -69,7 +69,8 @@ def evaluate(
     numbers = scores(cv, names, seed)
     rows_N = models.judged(compression.facts.kept, data)
     numbers |= baselines(cv, models_beside(training, data, rows_N, work), names, plan.facts.metric, seed)
-    test, beside, reads = sealed(ask, snapshot, assessment, refinement, training, compression, data, work)
+    linear = linear_graph(training, refinement, work) if assessment.facts.test_digest else None
+    test, beside, reads = sealed(ask, snapshot, assessment, refinement, training, compression, linear, data, work)
     metric = plan.facts.metric
     if test is None:
         why = assessment.facts.test_why or "the time budget ended before the test rows were answered"
@@ -90,6 +91,7 @@ def evaluate(
             threshold=ask.threshold if data.task == "binary" else None,
             positive=snapshot.facts.positive,
             predictions=work.put_array(test.p_NK, "predictions.npy") if test else None,
+            linear=linear,
             ledger=work.put(msgspec.json.encode(kept), "ledger.json"),
         ),
         findings=bookkeeping.findings(kept),
@@ -126,6 +128,7 @@ def sealed(
     refinement: records.Refinement,
     training: records.Training,
     compression: records.Compression,
+    linear: records.Ref | None,
     data: models.Data,
     work: Workspace,
 ) -> tuple[Exam | None, dict[str, np.ndarray], int]:
@@ -146,10 +149,8 @@ def sealed(
     reads = work.store.count_read(digest, key)
     home, rows_N = test_rows(snapshot, assessment, work)
     questions = [models.Question("shipped", shipped, rows_N)]
-    linear = linear_baseline(training)
     if linear:
-        none = records.Calibration(method="none")
-        questions += [models.Question("baseline.linear", models.draw([linear], none, refinement, work), rows_N)]
+        questions += [models.Question("baseline.linear", work.get(linear), rows_N)]
     if facts.full.digest != facts.model.digest:
         questions += [models.Question("full", work.get(facts.full), rows_N)]
     answers = models.ask_all(questions, facts.signature, home, work)
@@ -178,6 +179,14 @@ def linear_baseline(training: records.Training) -> Member | None:
 
     found = [member for member in training.facts.tried if member.family == "linear"]
     return msgspec.structs.replace(found[0], weight=1.0) if found else None
+
+
+def linear_graph(training: records.Training, refinement: records.Refinement, work: Workspace) -> records.Ref | None:
+    """The linear candidate as a model of its own."""
+    linear = linear_baseline(training)
+    if linear is None:
+        return None
+    return work.put(models.draw([linear], records.Calibration(method="none"), refinement, work), "linear.onnx")
 
 
 def majority(data: models.Data, rows: int, metric: str) -> np.ndarray:
