@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-KILLS, TIMED_KILLS = 25, 5
+KILLS, TIMED_KILLS = 15, 4
 COMMAND = [sys.executable, "-m", "forgeline"]
 WORK = ["run", "data.csv", "--target", "bought", "--work", "1"]
 
