@@ -9,21 +9,21 @@ killed at random moments and resumed. Then as many of the smallest sets as asked
 
 import argparse
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from minute import TARGET, smallest
+
+from forgeline.testing import busy_cores
 
 COMMAND = [sys.executable, "-m", "forgeline"]
 CONDITIONS = ("idle", "loaded", "one worker", "loaded, one worker", "killed and resumed")
@@ -62,7 +62,7 @@ def counted(folder: Path, work: str, condition: str, draw: random.Random) -> str
     """The digest of one run under a condition, in a store of its own."""
     command = ["run", str(folder / "train.csv.gz"), "--target", TARGET, "--work", work]
     command += ["--set", "budget.workers=1"] if "one worker" in condition else []
-    with tempfile.TemporaryDirectory() as place, loaded() if "loaded" in condition else nullcontext():
+    with tempfile.TemporaryDirectory() as place, busy_cores() if "loaded" in condition else nullcontext():
         if "killed" in condition:
             killed = kill_later(command, Path(place), draw.uniform(2, 15))
             command = ["resume", "latest"] if killed else command
@@ -96,18 +96,6 @@ def answer(command: list[str], place: Path) -> dict[str, Any]:
         raise SystemExit(f"{' '.join(command)}: exit {done.returncode}: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
-
-
-@contextmanager
-def loaded() -> Iterator[None]:
-    """Every core at work on something else."""
-    loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
-    try:
-        yield
-    finally:
-        for load in loads:
-            load.kill()
-            load.wait()
 
 
 if __name__ == "__main__":

@@ -36,14 +36,8 @@ WEIGHED_ROWS = 5_000
 def at_share(candidate: Candidate, shape: kinds.Shape, share: float, why: str = "") -> Candidate:
     """The candidate on a share of the rows, `name@share`, at the price that this has."""
     module = catalog.load("families", candidate.family)
-
-    def price(share: float) -> records.Cost:
-        rows = max(1, int(shape.rows * share))
-        found: records.Cost = module.cost(replace(shape, rows=rows), candidate.setting)
-        return found
-
-    done = candidate.cost.work / price(candidate.share).work
-    cost = price(share)
+    cost = module.cost(replace(shape, rows=max(1, int(shape.rows * share))), candidate.setting)
+    done = candidate.done
     cost = msgspec.structs.replace(cost, work=cost.work * done, seconds=cost.seconds * done)
     base = candidate.name.partition("@")[0]
     name = base if share == 1 else f"{base}@{share:g}"

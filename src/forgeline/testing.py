@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -315,3 +319,18 @@ def check_rows(module: Any, y_N: np.ndarray, p_NK: np.ndarray) -> None:
     repeated = module.score(y_N[twice], p_NK[twice])
     assert np.isclose(module.score(y_N, p_NK, weight_N), repeated), "a weight of 2 counts like two rows"
     assert np.isclose(module.score(y_N[order], p_NK[order]), plain), "the order of rows does not count"
+
+
+# ---------------------------------------------------------------- load
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Every core at work on something else."""
+    loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for load in loads:
+            load.kill()
+            load.wait()

@@ -1,20 +1,19 @@
 """Kill it anywhere: what a run has finished is kept, and it ends in the same release."""
 
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+
+from forgeline.testing import busy_cores
 
 KILLS, TIMED_KILLS = 15, 4
 COMMAND = [sys.executable, "-m", "forgeline"]
@@ -73,18 +72,6 @@ def killed(folder: Path, arguments: list[str], files: int, wait_seconds: float) 
     time.sleep(wait_seconds)
     process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
-
-
-@contextmanager
-def busy_cores() -> Iterator[None]:
-    """Every core at work on something else."""
-    loads = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
-    try:
-        yield
-    finally:
-        for load in loads:
-            load.kill()
-            load.wait()
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def telling(
     count_L = np.bincount(place_N, minlength=len(seen))
     rows_G = np.bincount(gram_P, count_L[place_P])
     total = count_L[chosen].sum()
-    score_G = np.minimum(rows_G, total - rows_G)
+    score_G = least_G = np.minimum(rows_G, total - rows_G)
     if target_NY is not None:
         kept_NY = target_NY[code_N >= 0]
         spread_G = np.sqrt(np.maximum(rows_G * (1 - rows_G / total), 1e-12))
@@ -70,7 +70,7 @@ def telling(
             sum_L = np.bincount(place_N, target_N - target_N.mean(), len(seen))
             deviation_G = np.bincount(gram_P, sum_L[place_P]) / (target_N.std() or 1.0)
             score_G = np.maximum(score_G, np.abs(deviation_G) / spread_G)
-    enough = np.flatnonzero(np.minimum(rows_G, total - rows_G) >= least_rows)
+    enough = np.flatnonzero(least_G >= least_rows)
     best = enough[np.argsort(-score_G[enough], kind="stable")][:most]
     picked = [names[int(place)] for place in best]
     return [*(gram for gram in picked if " " not in gram), *(gram for gram in picked if " " in gram)]

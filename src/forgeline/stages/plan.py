@@ -203,10 +203,8 @@ def from_portfolio(learned: portfolio.Portfolio, families: list[str], shape: kin
                 setting = default | point.setting
                 found.append(candidate(name, point.family, setting, shape, point.done))
                 spent.append(spent[-1] + candidate(name, point.family, setting, typical, point.done).cost.work)
-    works = np.array([each.cost.work for each in found])
-    dearer = works / np.diff(spent)
-    place = np.array(spent[1:]) * dearer / (works.sum() / max(spent[-1], 1e-9))
-    return [found[at] for at in np.argsort(place, kind="stable")]
+    dearer = np.array([each.cost.work for each in found]) / np.diff(spent)
+    return [found[at] for at in np.argsort(np.array(spent[1:]) * dearer, kind="stable")]
 
 
 def candidate(name: str, family: str, setting: kinds.Setting, shape: kinds.Shape, done: float = 1.0) -> Candidate:

@@ -27,7 +27,8 @@ def check(
         distinct = cells.distinct(name)
         if distinct < least_distinct * rows:
             continue
-        if not prose.is_free(cells.levels(name)) if cells.is_text(name) else key(table, name, distinct, rows):
+        text = cells.is_text(name)
+        if (text and not prose.is_free(cells.levels(name))) or (not text and key(table, name, distinct, rows)):
             yield finding(name, distinct, rows)
 
 
