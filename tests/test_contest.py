@@ -26,7 +26,7 @@ class Pen:
         self.data = Data(y_N, None, np.arange(ROWS) % folds, "regression", 1)
         self.candidates = {each.name: each for each in candidates}
         self.refinement = SimpleNamespace(facts=SimpleNamespace(fold_count=folds))
-        self.arrays, self.admitted, self.seconds, self.probes = {}, [], {}, 2
+        self.arrays, self.admitted, self.seconds = {}, [], {}
         self.results = {}
         for name, spread in noise.items():
             for fold in range(2):

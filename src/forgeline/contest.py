@@ -14,7 +14,7 @@ import numpy as np
 
 from forgeline import catalog, kinds, models, records
 from forgeline.engine import ensemble
-from forgeline.engine.controller import Key
+from forgeline.engine.controller import PROBES, Key
 from forgeline.records import Candidate, Member, Unit
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ class Judge:
 
     def probed_rows(self) -> np.ndarray:
         """A sample of the rows of the folds that candidates are probed on."""
-        return models.sample(np.flatnonzero(self.bench.data.fold_N < self.bench.probes), WEIGHED_ROWS)
+        return models.sample(np.flatnonzero(self.bench.data.fold_N < PROBES), WEIGHED_ROWS)
 
     def probed(self, name: str, results: Results, rows_N: np.ndarray) -> np.ndarray:
         """What a candidate's probes say of some rows that they were held out from."""
-        units = [unit for (other, fold), unit in results.items() if other == name and fold < self.bench.probes and unit]
+        units = [unit for (other, fold), unit in results.items() if other == name and fold < PROBES and unit]
         family = self.bench.candidates[name].family
         member = Member(candidate=name, family=family, weight=1.0, units=units, score=0.0)
         return models.out_of_fold(member, self.bench.data, self.bench.work, rows_N)
@@ -201,7 +201,7 @@ class Search:
 
     def probed(self, results: Results) -> list[str]:
         """Candidates that were probed on all folds for it."""
-        folds = range(self.judge.bench.probes)
+        folds = range(PROBES)
         return [name for name in self.judge.bench.candidates if all(results.get((name, fold)) for fold in folds)]
 
     def family(self, weights: Mapping[str, float]) -> str | None:

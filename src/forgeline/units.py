@@ -18,7 +18,7 @@ import numpy as np
 from forgeline import catalog, kinds, models, records
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode
-from forgeline.engine.controller import Key, Listed, Schedule, probes
+from forgeline.engine.controller import PROBES, Key, Listed, Schedule
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts
@@ -58,11 +58,6 @@ class Bench:
 
     works: dict[Key, float] = field(default_factory=dict)
     """Work units that were counted of each finished unit."""
-
-    @property
-    def probes(self) -> int:
-        """Folds on which candidates are compared first, and choose their last step."""
-        return probes(self.refinement.facts.fold_count)
 
     @property
     def spent(self) -> float:
@@ -173,15 +168,15 @@ class Desk:
         replayed = replayed_unit(name, fold, bench.work)
         candidate = bench.candidates[name]
         share = candidate.share if replayed is None else float(replayed["share"])
-        steps = self.steps(name, fold) if replayed is None or fold < bench.probes else replayed["steps"]
+        steps = self.steps(name, fold) if replayed is None or fold < PROBES else replayed["steps"]
         return bench.job(candidate, fold, share, steps)
 
     def steps(self, name: str, fold: int) -> int | None:
         """The mean of the last steps that the probes chose; the probes themselves choose their own."""
-        if fold < self.bench.probes:
+        if fold < PROBES:
             return None
         known = self.before | self.results  # the fit on all rows comes in a phase of its own
-        found = [known.get((name, probe)) for probe in range(self.bench.probes)]
+        found = [known.get((name, probe)) for probe in range(PROBES)]
         steps = [unit.steps for unit in found if unit and unit.steps]
         return max(1, round(sum(steps) / len(steps))) if steps else None
 

@@ -2,7 +2,7 @@
 
 A unit is one candidate without one fold. The cheap baseline and then the first candidate are finished whole at once:
 from then on there is a model. Then the candidates are
-probed on a few folds each, in order, as long as all that is promising by then could still be finished within what
+probed on PROBES folds each, in order, as long as all that is promising by then could still be finished within what
 is left. What is promising, by its weight in an ensemble on the folds that all have seen, is finished. What is left
 then goes into a search for better settings, in rounds of fixed size, until it finds nothing more.
 
@@ -17,13 +17,11 @@ from typing import Generic, Protocol, TypeVar
 
 Key = tuple[str, int]
 """(candidate, the fold it does not see; from the number of folds on all rows, with a seed each)."""
+PROBES = 2
+"""Folds on which candidates are compared before the promising ones go on; there are never fewer."""
+
 R = TypeVar("R")
 Shown = TypeVar("Shown", contravariant=True)
-
-
-def probes(folds: int) -> int:
-    """Folds on which candidates are compared before the promising ones go on: two of five, three of eight."""
-    return max(2, round(0.4 * folds))
 
 
 class Schedule(Protocol[Shown]):
@@ -110,7 +108,7 @@ class Controller(Schedule[R], Generic[R]):
         if probe:
             return probe
         for name in promising:
-            key = self.unnamed(name, taken, results, range(probes(self.folds), self.folds))
+            key = self.unnamed(name, taken, results, range(PROBES, self.folds))
             if key and self.owed(name, taken, results) <= left:
                 return key
         if all(key in results for key in named):
@@ -127,8 +125,8 @@ class Controller(Schedule[R], Generic[R]):
     def unnamed(self, name: str, taken: set[Key], results: Mapping[Key, R | None], folds: Sequence[int]) -> Key | None:
         """The candidate's next unit among some folds; those after the probes wait for the probes' results."""
         for fold in folds:
-            known = [results.get((name, probe)) is not None for probe in range(probes(self.folds))]
-            if (name, fold) not in taken and (fold < len(known) or all(known)):
+            known = [results.get((name, probe)) is not None for probe in range(PROBES)]
+            if (name, fold) not in taken and (fold < PROBES or all(known)):
                 return name, fold
         return None
 
@@ -138,7 +136,7 @@ class Controller(Schedule[R], Generic[R]):
         """The next probe: the second of a pair, or the first of the next entrant that could be finished, too."""
         owed = sum(self.owed(name, taken, results) for name in promising)
         for name in self.entrants:
-            key = self.unnamed(name, taken, results, range(probes(self.folds)))
+            key = self.unnamed(name, taken, results, range(PROBES))
             if key and (key[1] > 0 or owed + (self.folds + self.closing(name)) * self.price(name, results) <= left):
                 return key
         return None
@@ -150,7 +148,7 @@ class Controller(Schedule[R], Generic[R]):
 
     def promising(self, results: Mapping[Key, R | None]) -> list[str]:
         """Candidates with weight among all that were probed, the heaviest first."""
-        first = range(probes(self.folds))
+        first = range(PROBES)
         probed = tuple(name for name in self.entrants if all(results.get((name, fold)) for fold in first))
         if probed not in self.weights:
             self.weights[probed] = self.weigh(probed, results) if probed else {}
