@@ -55,18 +55,13 @@ def of(family: str, **setting: Any) -> dict[str, Any]:
 
 POINTS: dict[str, dict[str, Any]] = {
     "linear-1": of("linear"),
-    "linear-2": of("linear", penalty=30.0),
-    "linear-3": of("linear", penalty=300.0),
     "lightgbm-1": boosting(0.1, 31, 1.0, 1.0, 20, 0.0),
     "lightgbm-2": boosting(0.05, 31, 0.6, 0.8, 10, 1.0),
-    "lightgbm-3": boosting(0.05, 15, 0.5, 0.8, 10, 5.0),
+    "lightgbm-3": boosting(0.05, 31, 0.9, 1.0, 10, 1.0, extra=True),
     "lightgbm-4": boosting(0.03, 63, 0.5, 0.8, 20, 1.0),
-    "lightgbm-5": boosting(0.05, 8, 0.3, 0.8, 10, 1.0),
+    "lightgbm-5": boosting(0.1, 2, 0.5, 0.8, 5, 0.0),
     "lightgbm-6": boosting(0.05, 127, 0.3, 0.8, 5, 1.0),
-    "lightgbm-7": boosting(0.1, 2, 0.5, 0.8, 5, 0.0),
-    "lightgbm-8": boosting(0.05, 63, 0.2, 0.8, 3, 1.0),
-    "lightgbm-9": boosting(0.1, 15, 0.8, 0.8, 20, 10.0),
-    "lightgbm-10": boosting(0.05, 31, 0.9, 1.0, 10, 1.0, extra=True),
+    "lightgbm-7": boosting(0.05, 63, 0.2, 0.8, 3, 1.0),
     "catboost-1": of("catboost", trees=1500, rate=0.08, depth=6),
     "catboost-2": of("catboost", trees=1500, rate=0.05, depth=8),
     "catboost-3": of("catboost", trees=2000, rate=0.1, depth=4),
@@ -81,15 +76,15 @@ POINTS: dict[str, dict[str, Any]] = {
     "kernel-3": of("kernel", reach=0.1, penalty=0.01),
     "kernel-4": of("kernel", reach=0.5, penalty=0.3),
     "network-1": of("network"),
-    "network-2": of("network", bins=2, dropout=0.3),
-    "network-3": of("network", bins=2, layers=1),
-    "network-4": of("network", layers=1, width=320),
-    "network-5": of("network", bins=48),
+    "network-2": of("network", bins=2, width=128, dropout=0.3),
+    "network-3": of("network", layers=1, width=128),
+    "network-4": of("network", layers=1, width=320, bins=16),
+    "network-5": of("network", width=128, bins=48),
     "network-6": of("network", layers=3, width=256),
-    "network-7": of("network", bins=2, width=256, dropout=0.2),
+    "network-7": of("network", width=192, bins=8, dropout=0.05, epochs=80),
 }
 """What is tried."""
-DEAREST = 150.0
+DEAREST = 100.0
 """Points of which one fold is predicted to take more work units than this are left out for a set."""
 PROBED = 2
 PARTS = 5

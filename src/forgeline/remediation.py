@@ -23,6 +23,7 @@ from forgeline import mending
 from forgeline.engine.probe import Probe, sample
 from forgeline.engine.seeds import Seed
 from forgeline.engine.stats import normal_quantile
+from forgeline.engine.threads import side_by_side
 from forgeline.kinds import View, label_text, ordered
 from forgeline.records import Finding, Rows
 
@@ -297,15 +298,18 @@ class Bench:
         x_NF, count = both.matrix(columns), len(self.rows_S)
         fold_S = self.probe.fold_P[self.rows_S] % folds
         losses_S = np.zeros(count)
-        for fold in range(folds):
+
+        def ask(fold: int) -> None:
             learn_S, held_S = (fold_S != fold) & state.learns_S, (fold_S == fold) & self.clean_S
             if not held_S.any():
-                continue
+                return
             p_NK = np.tile(self.probe.constant(state.y_S[learn_S]), (int(held_S.sum()), 1))
             if columns and learn_S.sum() >= 10 and len(np.unique(state.y_S[learn_S])) > 1:
                 model = both.fit(columns, x_NF[:count][learn_S], state.y_S[learn_S], trees=trees)
                 p_NK = model.predict(x_NF[count:][held_S])
             losses_S[held_S] = self.judged(p_NK, held_S)
+
+        side_by_side(ask, range(folds))
         return np.asarray(losses_S[self.clean_S])
 
 

@@ -37,19 +37,35 @@ def test_slopes_are_those_of_finite_differences(loss, y, scores, weighted, dropo
     inputs = network.fit_inputs(x_NF, bins=3)
     z_ND = inputs.encode(x_NF).astype(np.float64)
     weight_N = DRAW.uniform(0.5, 2, 30) if weighted else None
-    layers = network.first_layers(inputs, z_ND, np.zeros(scores), schedule, Seed(1))
+    layers = network.first_layers(z_ND.shape[1], np.zeros(scores), schedule, Seed(1))
     layers = layers.like(layers.theta_P.astype(np.float64) + 0.1 * DRAW.normal(size=len(layers.theta_P)))
-    keeps = network.dropped(np.random.default_rng(0), 30, schedule)
+    keeps = network.dropped(np.random.default_rng(0), 30, schedule, dropout)
     slope = layers.like(np.zeros_like(layers.theta_P))
-    given = network.forward(layers, z_ND, keeps)
-    network.backward(layers, slope, z_ND, given, loss(given[-1], y, weight_N)[1].astype(np.float64), keeps)
-    for place in DRAW.choice(len(layers.theta_P), 40, replace=False):
+
+    def passed(theta_P):
+        return network.forward_batch(layers.like(theta_P), network.Moments.of([6, 6]), z_ND, keeps)
+
+    there = passed(layers.theta_P)
+    network.backward(layers, slope, z_ND, there, loss(there.given[-1], y, weight_N)[1].astype(np.float64), keeps)
+    for place in DRAW.choice(len(layers.theta_P), 60, replace=False):
         sides = []
         for step in (1e-5, -1e-5):
             moved_P = layers.theta_P.copy()
             moved_P[place] += step
-            sides.append(loss(network.forward(layers.like(moved_P), z_ND, keeps)[-1], y, weight_N)[0])
+            sides.append(loss(passed(moved_P).given[-1], y, weight_N)[0])
         assert slope.theta_P[place] == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=2e-3, abs=2e-6)
+
+
+def test_what_standardises_the_hidden_units_is_taken_into_the_weights():
+    schedule = Schedule(width=6, layers=2, epochs=1, batch=30, rate=0.01, decay=0.0, dropout=0.0, bins=3)
+    z_ND = DRAW.normal(size=(40, 4))
+    layers = network.first_layers(4, np.zeros(3), schedule, Seed(1))
+    layers = layers.like(layers.theta_P.astype(np.float64) + 0.3 * DRAW.normal(size=len(layers.theta_P)))
+    moments = network.Moments.of([6, 6])
+    batch = network.forward_batch(layers, moments, z_ND, None)
+    plain = moments.taken_in(layers)
+    assert len(plain.theta_P) == len(layers.theta_P) - 12
+    np.testing.assert_allclose(network.forward(plain, z_ND), batch.given[-1], atol=1e-5)
 
 
 def learn(rows=600, **more):
@@ -82,7 +98,7 @@ def test_the_rate_rises_and_then_falls_to_nothing():
 
 def test_dropout_keeps_the_mean():
     schedule = Schedule(width=200, layers=2, epochs=1, batch=64, rate=0.1, decay=0.0, dropout=0.25, bins=2)
-    factors = network.dropped(np.random.default_rng(0), 64, schedule)
+    factors = network.dropped(np.random.default_rng(0), 64, schedule, 0.25)
     assert [each.shape for each in factors] == [(64, 200)] * 2
     assert np.mean(factors) == pytest.approx(1, abs=0.02)
     assert np.mean(factors[0] == 0) == pytest.approx(0.25, abs=0.02)

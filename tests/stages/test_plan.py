@@ -149,10 +149,10 @@ def test_large_tables_begin_with_the_share_of_rows_that_the_budget_bears():
     shape, candidates = many(4_000_000)
     everything = plan.sampled(candidates, shape, 2, spec.Budget(work=10_000), workplace())
     assert everything[:2] == candidates[:2]
-    begun = plan.sampled(candidates, shape, 2, spec.Budget(work=60), workplace())
+    begun = plan.sampled(candidates, shape, 2, spec.Budget(work=120), workplace())
     cheapest = min((each for each in begun if each.family != "linear"), key=lambda each: each.cost.work)
     assert cheapest.share in (1 / 4, 1 / 16, 1 / 64, 1 / 256)
-    assert 2 * cheapest.cost.work <= 60 / 8
+    assert 2 * cheapest.cost.work <= 120 / 8
     assert cheapest.name.endswith(f"@{cheapest.share:g}")
 
 

@@ -2,9 +2,10 @@
 
 Numbers enter as piecewise linear steps between their quantiles, so that a few layers can bend where the data does
 (Gorishniy et al., On embeddings for numerical features, NeurIPS 2022). A scale on each input, the loss of the task
-itself, decoupled weight decay and a cosine schedule follow RealMLP (Holzmüller et al., Better by default, NeurIPS
-2024). Everything is additions, products and comparisons, so that the drawn graph gives the same answer for a row
-whatever rows are beside it.
+itself, decoupled weight decay, a cosine schedule and dropout that fades follow RealMLP (Holzmüller et al., Better by
+default, NeurIPS 2024). Hidden units are standardised within a batch (Ioffe and Szegedy, Batch normalization, ICML
+2015) and, once trained, by weights that have taken the running moments in. So everything that is drawn is additions,
+products and comparisons, and the graph gives the same answer for a row whatever rows are beside it.
 
 Shapes: N rows, B rows of a batch, F features, D inputs of the first layer, H hidden units, S scores.
 """
@@ -25,6 +26,8 @@ CHECKS = 20
 """Times in a whole schedule that the loss on held rows is looked at."""
 FEW = 3
 """A feature with fewer distinct values than this is a flag."""
+EPSILON = np.float32(1e-5)
+"""Added to the variance of a hidden unit before it is divided by."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Layers:
 
     sizes: list[int]
     theta_P: np.ndarray
+    """Scales of inputs, weights and biases of each layer and, while it is trained, gains of hidden units."""
 
     @property
     def scale_D(self) -> np.ndarray:
@@ -116,65 +120,140 @@ class Layers:
     def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Weights [in, out] and biases [out] of each layer, as views."""
         at = self.sizes[0]
-        for inside, outside in zip(self.sizes[:-1], self.sizes[1:]):
+        for inside, outside in pairwise(self.sizes):
             weights = self.theta_P[at : at + inside * outside].reshape(inside, outside)
             at += inside * outside
             yield weights, self.theta_P[at : at + outside]
             at += outside
+
+    @property
+    def gains(self) -> list[np.ndarray]:
+        """Factors of the standardised hidden units, a view [H] for each layer but the last."""
+        hidden = self.sizes[1:-1]
+        return np.split(self.theta_P[len(self.theta_P) - sum(hidden) :], np.cumsum(hidden)[:-1]) if hidden else []
 
     def like(self, theta_P: np.ndarray) -> Layers:
         """The same layers on another vector."""
         return Layers(self.sizes, theta_P)
 
 
-def first_layers(inputs: Inputs, z_ND: np.ndarray, start_S: np.ndarray, schedule: Schedule, seed: Seed) -> Layers:
-    """Random hidden weights that keep the spread of what goes through; the last layer gives `start_S` at first."""
-    sizes = [z_ND.shape[1], *[schedule.width] * schedule.layers, len(start_S)]
-    count = sizes[0] + sum((inside + 1) * outside for inside, outside in pairwise(sizes))
+def first_layers(inputs: int, start_S: np.ndarray, schedule: Schedule, seed: Seed) -> Layers:
+    """Random hidden weights; the last layer gives `start_S` at first."""
+    sizes = [inputs, *[schedule.width] * schedule.layers, len(start_S)]
+    count = sizes[0] + sum((inside + 1) * outside for inside, outside in pairwise(sizes)) + sum(sizes[1:-1])
     layers = Layers(sizes, np.zeros(count, np.float32))
     layers.scale_D[:] = 1
     draw = seed.child("weights").generator()
-    variance = float(z_ND[:10_000].var(axis=0).sum()) or 1.0
-    pairs = list(layers.pairs)
-    for weights, _ in pairs[:-1]:
-        weights[:] = draw.normal(size=weights.shape) * math.sqrt(2 / variance)
-        variance = float(schedule.width)
-    pairs[-1][1][:] = start_S
+    *hidden, (_, biases) = layers.pairs
+    for (weights, _), gain_H in zip(hidden, layers.gains, strict=True):
+        weights[:] = draw.normal(size=weights.shape) * math.sqrt(2 / len(weights))
+        gain_H[:] = 1
+    biases[:] = start_S
     return layers
 
 
-def forward(layers: Layers, z_BD: np.ndarray, keeps: list[np.ndarray] | None = None) -> list[np.ndarray]:
-    """What each layer gives, the scores last; `keeps` are factors of the hidden units (dropout)."""
-    given = [z_BD * layers.scale_D]
+def forward(layers: Layers, z_BD: np.ndarray) -> np.ndarray:
+    """Scores [B, S] of a network that has taken its moments in."""
+    given: np.ndarray = z_BD * layers.scale_D
     pairs = list(layers.pairs)
     for place, (weights, biases) in enumerate(pairs):
-        a = given[-1] @ weights
-        a += biases
+        given = given @ weights
+        given += biases
         if place < len(pairs) - 1:
-            np.maximum(a, 0, out=a)
-            if keeps is not None:
-                a *= keeps[place]
-        given.append(a)
+            np.maximum(given, 0, out=given)
     return given
+
+
+@dataclass
+class Pass:
+    """What a batch went through, for the way back."""
+
+    given: list[np.ndarray]
+    """What each layer gives, the scores last."""
+    standard: list[np.ndarray]
+    """Hidden units in standard units of the batch [B, H]."""
+    inverse: list[np.ndarray]
+    """One over the spread of each hidden unit [H]."""
+
+
+@dataclass
+class Moments:
+    """Running means and variances of the hidden units, [H] for each layer."""
+
+    mean: list[np.ndarray]
+    variance: list[np.ndarray]
+    seen: int = 0
+
+    @classmethod
+    def of(cls, hidden: list[int]) -> Moments:
+        """Before any batch."""
+        return cls([np.zeros(each, np.float32) for each in hidden], [np.ones(each, np.float32) for each in hidden])
+
+    def pull(self, place: int, mean_H: np.ndarray, variance_H: np.ndarray, *, least: float = 0.1) -> None:
+        """Towards a batch: the plain mean of the first ones, later a tenth of each new one."""
+        share = np.float32(max(least, 1 / self.seen))
+        self.mean[place] += share * (mean_H - self.mean[place])
+        self.variance[place] += share * (variance_H - self.variance[place])
+
+    def taken_in(self, layers: Layers) -> Layers:
+        """The same network without gains: what standardises its hidden units is in their weights and biases."""
+        own = layers.like(layers.theta_P[: len(layers.theta_P) - sum(layers.sizes[1:-1])].copy())
+        for (weights, biases), gain_H, mean_H, variance_H in zip(own.pairs, layers.gains, self.mean, self.variance):
+            factor_H = gain_H / np.sqrt(variance_H + EPSILON)
+            weights *= factor_H
+            biases -= mean_H * factor_H
+        return own
+
+
+def forward_batch(layers: Layers, moments: Moments, z_BD: np.ndarray, keeps: list[np.ndarray] | None) -> Pass:
+    """A batch on its way through, standardised by its own moments; `keeps` are factors of hidden units (dropout)."""
+    passed = Pass([z_BD * layers.scale_D], [], [])
+    moments.seen += 1
+    *hidden, (last_weights, last_biases) = layers.pairs
+    for place, ((weights, biases), gain_H) in enumerate(zip(hidden, layers.gains, strict=True)):
+        a = passed.given[-1] @ weights
+        mean_H = a.mean(axis=0)
+        a -= mean_H
+        variance_H = np.einsum("bh,bh->h", a, a) / np.float32(len(a))
+        moments.pull(place, mean_H, variance_H)
+        inverse_H = 1 / np.sqrt(variance_H + EPSILON)
+        a *= inverse_H
+        passed.standard.append(a)
+        passed.inverse.append(inverse_H)
+        h = a * gain_H
+        h += biases
+        np.maximum(h, 0, out=h)
+        if keeps is not None:
+            h *= keeps[place]
+        passed.given.append(h)
+    passed.given.append(passed.given[-1] @ last_weights + last_biases)
+    return passed
 
 
 def backward(
     layers: Layers,
     slope: Layers,
     z_BD: np.ndarray,
-    given: list[np.ndarray],
+    passed: Pass,
     error_BS: np.ndarray,
     keeps: list[np.ndarray] | None,
 ) -> None:
-    """Write the loss's slope in every weight, from its slope in the scores and what `forward` gave."""
+    """Write the loss's slope in every weight, from its slope in the scores and what `forward_batch` kept."""
     weights, slopes = list(layers.pairs), list(slope.pairs)
+    gains, gain_slopes = layers.gains, slope.gains
     error = error_BS
     for place in range(len(weights) - 1, -1, -1):
-        np.matmul(given[place].T, error, out=slopes[place][0])
         error.sum(axis=0, out=slopes[place][1])
+        if place < len(gains):
+            standard = passed.standard[place]
+            np.einsum("bh,bh->h", error, standard, out=gain_slopes[place])
+            error -= slopes[place][1] / np.float32(len(error))
+            error -= standard * (gain_slopes[place] / np.float32(len(error)))
+            error *= passed.inverse[place] * gains[place]
+        np.matmul(passed.given[place].T, error, out=slopes[place][0])
         error = error @ weights[place][0].T
         if place:
-            error *= given[place] > 0
+            error *= passed.given[place] > 0
             if keeps is not None:
                 error *= keeps[place - 1]
     np.einsum("bd,bd->d", error, z_BD, out=slope.scale_D)
@@ -223,7 +302,7 @@ class Trained:
     def scores(self, x_NF: np.ndarray, *, rows: int = 8192) -> np.ndarray:
         """float64 [N, S]."""
         parts = [x_NF[at : at + rows] for at in range(0, len(x_NF), rows)]
-        found = [forward(self.layers, self.inputs.encode(part))[-1] for part in parts]
+        found = [forward(self.layers, self.inputs.encode(part)) for part in parts]
         return np.concatenate(found).astype(np.float64)
 
     def move(self, by: float) -> None:
@@ -260,29 +339,31 @@ def train(
     """Train on all rows; with `held` rows the weights that suited them best count, `steps` end it early."""
     inputs = fit_inputs(x_NF, bins=bins_for(len(x_NF), schedule.bins))
     z_ND = inputs.encode(x_NF)
-    layers = first_layers(inputs, z_ND, start_S, schedule, seed)
+    layers = first_layers(z_ND.shape[1], start_S, schedule, seed)
+    moments = Moments.of(layers.sizes[1:-1])
     held_z = None if held is None else inputs.encode(held[0])
     total = total_steps(len(x_NF), schedule)
     ends = total if steps is None else min(steps, total)
     every = max(1, total // CHECKS)
     slope = layers.like(np.zeros_like(layers.theta_P))
     adam = adam_for(layers, schedule)
-    best, best_theta_P, best_step = math.inf, layers.theta_P, ends
-    for step, (rows_B, keeps) in enumerate(batches(len(x_NF), ends, schedule, seed), 1):
+    best, best_layers, best_step = math.inf, None, ends
+    for step, (rows_B, keeps) in enumerate(batches(len(x_NF), ends, total, schedule, seed), 1):
         z_BD = z_ND[rows_B]
-        given = forward(layers, z_BD, keeps)
-        _, error_BS = loss(given[-1], y_N[rows_B], None if weight_N is None else weight_N[rows_B])
-        backward(layers, slope, z_BD, given, error_BS, keeps)
+        passed = forward_batch(layers, moments, z_BD, keeps)
+        _, error_BS = loss(passed.given[-1], y_N[rows_B], None if weight_N is None else weight_N[rows_B])
+        backward(layers, slope, z_BD, passed, error_BS, keeps)
         adam.step(layers.theta_P, slope.theta_P, schedule.rate * cosine(step, total))
         if held is not None and held_z is not None and (step % every == 0 or step == ends):
-            value = loss(forward(layers, held_z)[-1], held[1], held[2])[0]
+            now = moments.taken_in(layers)
+            value = loss(forward(now, held_z), held[1], held[2])[0]
             if value < best:
-                best, best_theta_P, best_step = value, layers.theta_P.copy(), step
-    return Trained(inputs, layers.like(best_theta_P), best_step)
+                best, best_layers, best_step = value, now, step
+    return Trained(inputs, best_layers or moments.taken_in(layers), best_step)
 
 
-def adam_for(layers: Layers, schedule: Schedule, *, scale_rate: float = 3.0) -> Adam:
-    """Weights decay, biases and scales do not; the scales of the inputs move faster."""
+def adam_for(layers: Layers, schedule: Schedule, *, scale_rate: float = 9.0) -> Adam:
+    """Weights decay, biases, gains and scales do not; the scales of the inputs move faster."""
     decaying = layers.like(np.zeros_like(layers.theta_P))
     for weights, _ in decaying.pairs:
         weights[:] = schedule.decay
@@ -293,9 +374,11 @@ def adam_for(layers: Layers, schedule: Schedule, *, scale_rate: float = 3.0) -> 
 
 
 def batches(
-    rows: int, steps: int, schedule: Schedule, seed: Seed
+    rows: int, steps: int, total: int, schedule: Schedule, seed: Seed
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray] | None]]:
-    """Rows and dropout of each step: a function of (seed, epoch), never of what was drawn before."""
+    """Rows and dropout of each of the first `steps` of `total`: a function of (seed, epoch), never of what was drawn
+    before. Dropout fades from the middle of the schedule on.
+    """
     size = min(schedule.batch, rows)
     each = rows // size
     for step in range(steps):
@@ -303,12 +386,13 @@ def batches(
         if place == 0:
             draw = seed.child("epoch", epoch).generator()
             order_N = draw.permutation(rows)
-        yield order_N[place * size : (place + 1) * size], dropped(draw, size, schedule)
+        share = schedule.dropout * min(1.0, 2 * (1 - step / total))
+        yield order_N[place * size : (place + 1) * size], dropped(draw, size, schedule, share)
 
 
-def dropped(draw: np.random.Generator, size: int, schedule: Schedule) -> list[np.ndarray] | None:
+def dropped(draw: np.random.Generator, size: int, schedule: Schedule, share: float) -> list[np.ndarray] | None:
     """Factors of the hidden units of one step: 0 for a share of them, more than 1 for the rest."""
-    least = round(256 * schedule.dropout)
+    least = round(256 * share)
     if least == 0:
         return None
     count = schedule.layers * size * schedule.width

@@ -19,6 +19,7 @@ import polars as pl
 from forgeline.engine import split
 from forgeline.engine.cells import Cells, cell_hashes
 from forgeline.engine.seeds import Seed
+from forgeline.engine.threads import side_by_side
 
 MOST_LEVELS = 254
 """Levels of a category that models tell apart; rarer ones are one."""
@@ -255,13 +256,15 @@ class Probe:
         """Each fold's rows, asked of a model of the other folds."""
         x_SF, y_S = self.matrix(columns, rows_S), self.y_P[rows_S]
         p_SK = np.tile(self.constant(y_S), (len(rows_S), 1))
-        for fold in np.unique(fold_S) if columns else ():
+
+        def ask(fold: int) -> None:
             train = np.flatnonzero(fold_S != fold)
             train = train[sample(len(train), most_rows, self.seed.child("fold", int(fold)))]
-            if len(train) < 10 or (self.task != "regression" and len(np.unique(y_S[train])) < 2):
-                continue
-            held = fold_S == fold
-            p_SK[held] = self.fit(columns, x_SF[train], y_S[train], trees=trees).predict(x_SF[held])
+            if len(train) >= 10 and (self.task == "regression" or len(np.unique(y_S[train])) > 1):
+                held = fold_S == fold
+                p_SK[held] = self.fit(columns, x_SF[train], y_S[train], trees=trees).predict(x_SF[held])
+
+        side_by_side(ask, np.unique(fold_S) if columns else ())
         scores = tuple(self.score(p_SK[fold_S == fold], y_S[fold_S == fold]) for fold in np.unique(fold_S))
         known = [one for one in scores if one == one]
         return Cross(rows_S, p_SK, float(np.mean(known)) if known else float("nan"), scores)

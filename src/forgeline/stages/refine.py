@@ -306,24 +306,22 @@ def judge_filter(
     picked = np.linspace(0, len(fold_N) - 1, min(most_rows, len(fold_N))).astype(int)
     jobs = [
         Job(
-            f"filter {name} fold {fold + 1}",
-            "forgeline.stages.refine:quick_loss",
+            f"filter fold {fold + 1}",
+            "forgeline.stages.refine:quick_losses",
             {
                 "table": table,
-                "recipe": encode.encode(recipes[fold]),
+                "recipes": [encode.encode(recipes[fold]) for recipes in (plain, filtered)],
                 "train_N": picked[fold_N[picked] != fold],
                 "held_N": picked[fold_N[picked] == fold],
                 "task": task,
                 "seed": work.seed.child("refine", "filter"),
             },
         )
-        for name, recipes in (("before", plain), ("after", filtered))
         for fold in range(fold_N.max() + 1)
     ]
     outcomes = work.workers.run(jobs, lambda: float("inf"))
-    losses = {outcome.job.name: float(outcome.answer()) for outcome in outcomes}
-    ordered = [losses[job.name] for job in jobs]
-    before, after = (float(np.mean(half)) for half in np.array_split(ordered, 2))
+    losses = {outcome.job.name: outcome.answer() for outcome in outcomes}
+    before, after = (float(each) for each in np.mean([losses[job.name] for job in jobs], axis=0))
     kept = after <= before
     says = "kept" if kept else "not kept"
     why = f"{says}: the cross-validated loss of a small model goes from {before:.5f} to {after:.5f}"
@@ -342,34 +340,39 @@ QUICK = {
 """A small boosted forest: what columns are judged with."""
 
 
-def quick_loss(
+def quick_losses(
     *,
     table: dict[str, str],
-    recipe: bytes,
+    recipes: list[bytes],
     train_N: np.ndarray,
     held_N: np.ndarray,
     task: kinds.Task,
     seed: Seed,
-) -> float:
-    """In a worker: held-out loss of a small model (log loss, or squared error in units of the variance)."""
+) -> list[float]:
+    """In a worker: held-out loss of a small model for each recipe (log loss, or squared error in units of the
+    variance)."""
     files = {name: Path(path) for name, path in table.items()}
-    arrays, fitted = tables.load(files), encode.decode(recipe)
+    arrays = tables.load(files)
     y_N = np.load(files["target.npy"])
     outputs = 1 if task == "regression" else int(y_N.max()) + 1
     weight_N = np.load(files["weight.npy"]) if "weight.npy" in files else None
     train_weight, held_weight = (None if weight_N is None else weight_N[rows] for rows in (train_N, held_N))
     if task == "regression":
         y_N = (y_N - y_N[train_N].mean()) / (y_N[train_N].std() or 1.0)
-    target_NY = encode.target_columns(y_N[train_N], outputs) if fitted.means else None
-    x_NF = encode.transform(fitted, arrays, train_N, target_NY)
-    shape = kinds.Shape(len(train_N), x_NF.shape[1], task, outputs)
-    model = catalog.load("families", "lightgbm").build(shape, QUICK, seed)
-    p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], train_weight, shape)).predict(
-        encode.transform(fitted, arrays, held_N)
-    )
-    if task == "regression":
-        return float(np.average((p_NK[:, 0] - y_N[held_N]) ** 2, weights=held_weight))
-    return ensemble.log_loss(p_NK, y_N[held_N], held_weight)
+
+    def loss(fitted: Recipe) -> float:
+        target_NY = encode.target_columns(y_N[train_N], outputs) if fitted.means else None
+        x_NF = encode.transform(fitted, arrays, train_N, target_NY)
+        shape = kinds.Shape(len(train_N), x_NF.shape[1], task, outputs)
+        model = catalog.load("families", "lightgbm").build(shape, QUICK, seed)
+        p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], train_weight, shape)).predict(
+            encode.transform(fitted, arrays, held_N)
+        )
+        if task == "regression":
+            return float(np.average((p_NK[:, 0] - y_N[held_N]) ** 2, weights=held_weight))
+        return ensemble.log_loss(p_NK, y_N[held_N], held_weight)
+
+    return [loss(encode.decode(recipe)) for recipe in recipes]
 
 
 # ---------------------------------------------------------------- the record
