@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+import time
 
 import msgspec
 import pytest
@@ -102,6 +103,15 @@ def test_a_torn_artefact_is_not_taken_over(make):
     second = make("r2")
     assert assessed(second)[1].digest == first.done[1].digest
     assert second.work.array(second.done[1].facts.split).shape == (60,)
+
+
+def test_what_had_no_time_for_a_look_is_made_again_by_another_run_but_not_by_its_own(make):
+    late = make("r1")
+    late.work.clock = Clock(10.0, started=time.time() - 9)
+    hurried = assessed(late)[1]
+    assert "label_error" in hurried.facts.not_applicable
+    assert assessed(make("r1"))[1].digest == hurried.digest
+    assert "label_error" not in assessed(make("r2"))[1].facts.not_applicable
 
 
 @pytest.mark.parametrize("name", ["r1", "r2"])

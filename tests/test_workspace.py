@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,19 @@ def test_a_replay_is_followed_where_the_run_has_not_decided(work):
     assert work.decided("choice", stage="compress")["members"] == ["theirs"]
     work.note("choice", stage="compress", members=["ours"])
     assert work.decided("choice", stage="compress")["members"] == ["ours"]
+
+
+def test_a_look_begins_only_within_its_share_of_the_time_and_a_replay_does_without_it_too(work):
+    assert work.affords("labels", stage="assess", share=0.25)
+    work.clock = Clock(10.0, started=time.time() - 2)
+    assert work.affords("labels", stage="assess", share=0.25)
+    work.clock = Clock(10.0, started=time.time() - 3)
+    assert not work.affords("labels", stage="assess", share=0.25)
+    assert [(line["do"], line["what"]) for line in work.log.lines] == [("skip", "labels")]
+    work.clock, work.replay = Clock(None), [{"do": "skip", "stage": "assess", "what": "proxies"}]
+    assert not work.affords("labels", stage="assess", share=0.25)
+    assert not work.affords("proxies", stage="assess", share=0.25)
+    assert work.affords("copies", stage="assess", share=0.25)
 
 
 def test_what_is_said_goes_to_stderr_and_nowhere_when_quiet(work, capsys):

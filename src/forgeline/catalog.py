@@ -5,7 +5,7 @@ import hashlib
 import importlib
 import inspect
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,16 +91,23 @@ def file_of(module: str) -> Path | None:
 
 def first_line(file: Path) -> str:
     """First line of a module's docstring, without importing it."""
-    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return text.partition("\n")[0]
+    return read(file, file.stat().st_mtime_ns)[0]
 
 
 def codes(file: Path) -> tuple[str, ...]:
     """What a module's `codes` holds, without importing it; none where it has no such constant."""
-    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+    return read(file, file.stat().st_mtime_ns)[1]
+
+
+@cache
+def read(file: Path, changed: int) -> tuple[str, tuple[str, ...]]:
+    """First line of the docstring, and codes, of a module last `changed` then: parts are listed many times a run."""
+    module = ast.parse(file.read_text(encoding="utf-8"))
+    title = (ast.get_docstring(module) or "").partition("\n")[0]
+    for statement in module.body:
         if isinstance(statement, ast.Assign) and [getattr(each, "id", "") for each in statement.targets] == ["codes"]:
-            return tuple(ast.literal_eval(statement.value))
-    return ()
+            return title, tuple(ast.literal_eval(statement.value))
+    return title, ()
 
 
 def names(kind: str) -> list[str]:

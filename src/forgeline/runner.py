@@ -105,9 +105,13 @@ class Runner:
         return None
 
     def adopt(self, record: Record, other: Path) -> Record | None:
-        """Take over another run's record with its artefacts and what it wrote into its work log."""
+        """Take over another run's record with its artefacts and what it wrote into its work log.
+
+        A record that went without something for lack of time is no other run's.
+        """
         theirs = Artefacts(other / "artefacts")
-        if not self.whole(record, theirs):
+        written = [each for each in read_log(other) if each.get("stage") == record.stage]
+        if not self.whole(record, theirs) or any(each["do"] == "skip" for each in written):
             return None
         if isinstance(record, records.Snapshot):
             from forgeline.stages.snapshot import place
@@ -117,8 +121,8 @@ class Runner:
             self.work.artefacts.copy(ref.digest, theirs)
         if record.stage == "release":
             return None  # cheap to make, and its folder names this run
-        for each in read_log(other):
-            if each.get("stage") == record.stage and each not in self.work.log.lines:
+        for each in written:
+            if each not in self.work.log.lines:
                 self.work.log.append({**each, "elapsed": 0.0})
         self.work.say(f"{record.stage}: taken over from run {other.name}")
         record = msgspec.structs.replace(record, run=self.work.run, gates=[])

@@ -137,6 +137,18 @@ class Workspace:
         found = [line for line in self.replay if all(line.get(key) == value for key, value in wanted.items())]
         return found[-1] if found else None
 
+    def affords(self, what: str, *, stage: str, share: float) -> bool:
+        """Whether a look may begin that a short time budget does without: no more than `share` of it is gone.
+
+        What may not goes into the work log, and a replay does without it, too.
+        """
+        if self.decided("skip", stage=stage, what=what):
+            return False
+        if self.clock.limit is None or self.clock.elapsed <= share * self.clock.limit:
+            return True
+        self.note("skip", stage=stage, what=what)
+        return False
+
     def note(self, do: str, **fields: Any) -> dict[str, Any]:
         """Write a line into the work log, with the seconds used so far."""
         line = json.loads(msgspec.json.encode({"do": do, **fields, "elapsed": round(self.clock.elapsed, 3)}))

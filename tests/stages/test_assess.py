@@ -39,7 +39,7 @@ class Workspace:
     def __init__(self, frame: pl.DataFrame):
         self.given, self.files = frame, {}
         self.seed, self.catalog, self.said, self.source_folder = Seed(0), catalog, [], None
-        self.base = Path()
+        self.base, self.time = Path(), True
 
     def frame(self, digest):
         return self.given
@@ -58,8 +58,11 @@ class Workspace:
     def say(self, text):
         self.said.append(text)
 
+    def affords(self, what, *, stage, share):
+        return self.time
 
-def run(frame, target="hired", *, keep=(), labelled=True, findings=(), refine=None, split=None, **ask):
+
+def run(frame, target="hired", *, keep=(), labelled=True, findings=(), refine=None, split=None, time=True, **ask):
     """The assessment of a frame, and the side of each row."""
     frame, facts = columns.settle(frame, {}, {})
     aim = targets.aim(frame[target]) if target else None
@@ -88,6 +91,7 @@ def run(frame, target="hired", *, keep=(), labelled=True, findings=(), refine=No
         ),
     )
     work = Workspace(frame)
+    work.time = time
     asked = spec.check({"assess": ask, "split": split or {}, "refine": refine or {}})
     found = assess(asked.assess, asked.split, asked.refine, snapshot, work)
     return found, np.load(io.BytesIO(work.files[found.facts.split.digest])), work
@@ -114,6 +118,19 @@ def test_the_record_is_a_function_of_the_data_alone():
     assert records.decode(
         records.encode(records.Assessment(facts=first.facts, stage="assess", schema=records.schema("assess")))
     )
+
+
+def test_without_time_no_check_is_fitted_and_that_is_said():
+    found, *_ = run(PEOPLE, time=False)
+    left = [name for name, why in found.facts.not_applicable.items() if why == "the time budget was too short"]
+    assert "label_error" in left
+    assert "duplicate" not in left
+    (said,) = [finding for finding in found.findings if finding.code == "spec.time"]
+    assert said.severity == "warn"
+    assert "label_error" in said.says
+    for name in ("quality.score", "quality.label_fidelity"):
+        assert (found.numbers[name].value, found.numbers[name].why) == (None, "the time budget was too short")
+    assert found.facts.queue == []
 
 
 def test_rows_without_a_target_are_left_out():

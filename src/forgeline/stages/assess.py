@@ -61,6 +61,10 @@ ACROSS = ("leak.duplicate", "leak.near_duplicate", "leak.group", "leak.time", "l
 """Leaks between training rows and a test file: they make a score on that file too good."""
 ROUNDS = (0, 1, 2, 3)
 """Checks without a fit, then fitted ones, then those that read what the others found, last of all label errors."""
+CHECKS_SHARE, QUEUE_SHARE = 0.25, 0.3
+"""Shares of a time limit after which no fitted check begins, and fixes are not tried any more."""
+NO_TIME = "the time budget was too short"
+"""Why a check did not judge, or a number is not known."""
 
 
 def assess(
@@ -80,8 +84,9 @@ def assess(
     names, not_applicable, found = run_checks(ask, view, target, work)
     found = sorted([*snapshot.findings, *(unscored(each, facts) for each in found)], key=rank)
     review.settled(decisions, found, ask.review)
-    found += [*unused(ask, found), *review.unused(decisions, found, ask.review)]
-    queue = None if target is None else remediation.queue(view, found, lambda rows: rows_of(rows, looked.ids_N, work))
+    found += [*unused(ask, found), *review.unused(decisions, found, ask.review), *hurried(not_applicable)]
+    no_queue = why_no_queue(target, work)
+    queue = None if no_queue else remediation.queue(view, found, lambda rows: rows_of(rows, looked.ids_N, work))
     found = with_gains(found, queue)
     signed = accepted(ask, found, decisions)
     told = groups_of(view, target)
@@ -101,8 +106,8 @@ def assess(
             not_applicable=not_applicable,
             table_schema=work.put(msgspec.json.encode(schema.infer(view.train, cells=view.train_cells)), "schema.json"),
         ),
-        numbers=score(queue)
-        | quality(view, found)
+        numbers=score(queue, no_queue)
+        | quality(view, found, not_applicable)
         | counts(refine, found, signed, decisions)
         | row_counts(parted, split, facts)
         | ratios(told),
@@ -302,7 +307,8 @@ def run_checks(
 ) -> tuple[list[str], dict[str, str], list[Finding]]:
     """Names of the checks that ran, why the others could not, and what was found, round by round.
 
-    Errors: BadInput for an unknown check or option.
+    Under a short time budget the fitted checks that have not begun in time are left out. Errors: BadInput for an
+    unknown check or option.
     """
     catalog = work.catalog
     options = {part.get("use"): catalog.check_options("checks", part, "[[assess.checks]]") for part in ask.checks}
@@ -311,9 +317,11 @@ def run_checks(
     found: list[Finding] = []
     for number in ROUNDS:
         seen = replace(view, found=tuple(found))
-        for name, check in checks.items():
-            if getattr(check, "round", 0) == number and not lacks[name]:
-                found += check.check(seen, target, **options.get(name, {}))
+        for name in (name for name, check in checks.items() if getattr(check, "round", 0) == number):
+            if number > 0 and not lacks[name] and not work.affords(name, stage="assess", share=CHECKS_SHARE):
+                lacks[name] = NO_TIME
+            if not lacks[name]:
+                found += checks[name].check(seen, target, **options.get(name, {}))
     return [name for name in checks if not lacks[name]], {name: why for name, why in lacks.items() if why}, found
 
 
@@ -326,6 +334,13 @@ def lacking(check: Any, view: View) -> str:
         "protected": bool(view.protected),
     }
     return next((NEEDS[need] for need in getattr(check, "needs", ()) if not there[need]), "")
+
+
+def hurried(not_applicable: dict[str, str]) -> list[Finding]:
+    """A warning that names the checks that a time budget was too short for."""
+    names = [name for name, why in not_applicable.items() if why == NO_TIME]
+    says = f"{NO_TIME} for {len(names)} fitted checks: {', '.join(names)}. Nothing is known of what they look for"
+    return [Finding(code="spec.time", severity="warn", says=says)] if names else []
 
 
 def rank(finding: Finding) -> tuple[int, str, list[str]]:
@@ -402,10 +417,17 @@ def remedies(found: list[Finding], queue: Queue | None) -> list[Remedy]:
     ]
 
 
-def score(queue: Queue | None) -> dict[str, Number]:
+def why_no_queue(target: pl.Series | None, work: Workspace) -> str:
+    """Why fixes are not tried; empty when they are."""
+    if target is None:
+        return "no target was named, so nothing can be gained or lost"
+    return "" if work.affords("the remediation queue", stage="assess", share=QUEUE_SHARE) else NO_TIME
+
+
+def score(queue: Queue | None, no_queue: str) -> dict[str, Number]:
     """`quality.score`: 1 − (gain of the whole queue) ÷ (skill over the constant predictor after fixing)."""
     if queue is None:
-        return {"quality.score": Number(value=None, why="no target was named, so nothing can be gained or lost")}
+        return {"quality.score": Number(value=None, why=no_queue)}
     if queue.skill.low <= 0:
         why = "no quick model of these columns does measurably better than the constant predictor"
         why += ", so there is no skill to lose"
@@ -420,7 +442,7 @@ def score(queue: Queue | None) -> dict[str, Number]:
     }
 
 
-def quality(view: View, found: list[Finding]) -> dict[str, Number]:
+def quality(view: View, found: list[Finding], not_applicable: dict[str, str]) -> dict[str, Number]:
     """Completeness, consistency and label fidelity, 0 to 1, with Wilson intervals.
 
     Completeness: features' cells that are not missing, hidden markers counted as missing. Consistency: the share of
@@ -437,7 +459,7 @@ def quality(view: View, found: list[Finding]) -> dict[str, Number]:
     return {
         "quality.completeness": share(max(0, cells - missing), cells),
         "quality.consistency": share(consistent * cells, cells),
-        "quality.label_fidelity": fidelity(view, found),
+        "quality.label_fidelity": fidelity(view, found, not_applicable.get("label_error", "")),
     }
 
 
@@ -450,10 +472,10 @@ def cells_of(found: list[Finding], codes: Sequence[str]) -> float:
     )
 
 
-def fidelity(view: View, found: list[Finding]) -> Number:
+def fidelity(view: View, found: list[Finding], unjudged: str) -> Number:
     """The share of labels that are right, by `label.error`; where it found nothing, none of those judged is wrong."""
-    if view.probe is None:
-        return Number(value=None, why="no target was named")
+    if view.probe is None or unjudged:
+        return Number(value=None, why=unjudged or "no target was named")
     wrong = next((one.numbers for one in found if one.code == "label.error" and "share" in one.numbers), None)
     judged = len(view.probe.rows_P)
     if wrong is None:

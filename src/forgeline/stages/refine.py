@@ -303,6 +303,8 @@ def judge_filter(
     """Keep the filter only if the cross-validated score of a small model does not fall without the columns."""
     if all(with_all.columns == fewer.columns for with_all, fewer in zip(plain, filtered, strict=True)):
         return Decision(False, "every column carries information about the target", {})
+    if not work.affords("the filter", stage="refine", share=FILTER_SHARE):
+        return Decision(False, "not kept: the time budget was too short to judge it", {})
     picked = np.linspace(0, len(fold_N) - 1, min(most_rows, len(fold_N))).astype(int)
     jobs = [
         Job(
@@ -333,6 +335,8 @@ def paths(table: list[Ref], work: Workspace) -> dict[str, str]:
     return {ref.name: str(work.artefacts.folder / ref.digest) for ref in table}
 
 
+FILTER_SHARE = 0.4
+"""Share of a time limit after which the filter is not judged any more."""
 QUICK = {
     **{"trees": 40, "rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0},
     "extra": False,
