@@ -1,5 +1,6 @@
 import datetime
 
+import msgspec
 import numpy as np
 import onnxruntime
 import polars as pl
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forgeline.engine import arrays, encode, words
+from forgeline.engine import arithmetic, arrays, encode, words
+from forgeline.engine.arithmetic import Pair
 from forgeline.engine.arrays import MISSING, MISSING_DATE
 from forgeline.engine.graph import Graph
 
@@ -59,6 +61,9 @@ def test_numpy_and_onnx_agree_exactly(rows, data):
     fitted = np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1)))
     recipe = encode.fit(table, fitted, least_count=1, top=4, many=2)
     check_twins(recipe, table)
+    numbers = [piece.column for piece in recipe.numbers]
+    pairs = [Pair(op, left, right) for op in arithmetic.SIGNS for left in numbers for right in numbers]
+    check_twins(msgspec.structs.replace(recipe, pairs=pairs), table)
     assert encode.decode(encode.encode(recipe)) == recipe
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forgeline import records, review, spec
+from forgeline import records, review, runner, session, spec
+from forgeline.engine.store import Store
 from forgeline.errors import BadInput
 from forgeline.records import Finding, Fix, Ref, Rows
 from forgeline.stages import refine
@@ -271,3 +272,27 @@ def test_target_weight_kept_and_protected_columns_are_left_out():
 def test_some_names_are_shown():
     assert refine.some(["a", "b"]) == "a, b"
     assert refine.some([str(at) for at in range(10)]) == "0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+
+
+# ---------------------------------------------------------------- pairs of numbers
+
+
+@pytest.mark.parametrize("product", [True, False])
+def test_pairs_of_numbers_are_kept_where_they_help(tmp_path, product):
+    draw = np.random.default_rng(4)
+    x_NA = draw.normal(size=(1_500, 3)).round(4)
+    y_N = (x_NA[:, 0] * x_NA[:, 1] if product else x_NA[:, 0]) + 0.2 * draw.normal(size=1_500)
+    frame = pl.DataFrame(x_NA, schema=["a", "b", "c"]).with_columns(y=y_N.round(4))
+    frame.write_csv(tmp_path / "rows.csv")
+    ask = spec.check({"snapshot": {"source": "rows.csv", "target": "y"}, "budget": {"workers": 2}})
+    store = Store(tmp_path / ".forgeline")
+    run = session.start(ask, base=tmp_path, store=store, until="refine", started=session.now(), quiet=True)
+    refinement = next(each for each in runner.read_all(run.folder) if isinstance(each, records.Refinement))
+    last = [step for step in refinement.facts.steps if step.verb.startswith("sums")][-1]
+    if product:
+        assert last.columns == ["a x b"]
+        assert last.says.startswith("kept: ")
+        assert refinement.numbers["pairs.loss_change"].value < 0
+    else:
+        assert last.columns == []
+        assert "pairs.loss_change" not in refinement.numbers

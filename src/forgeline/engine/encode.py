@@ -13,7 +13,8 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from forgeline.engine import words
+from forgeline.engine import arithmetic, words
+from forgeline.engine.arithmetic import Pair
 from forgeline.engine.arrays import MISSING, MISSING_DATE, Arrays
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
@@ -101,6 +102,7 @@ class Recipe(msgspec.Struct, frozen=True):
     means: list[Means] = []
     words: list[Words] = []
     spans: list[Span] = []
+    pairs: list[Pair] = []
 
     @property
     def columns(self) -> list[str]:
@@ -133,9 +135,11 @@ def decode(text: bytes) -> Recipe:
 
 
 def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
-    """(feature, column) as in the matrix: numbers, their flags, categories, dates, their flags, spans, means, words."""
+    """(feature, column) as in the matrix: numbers, their flags, their pairs, categories, dates, their flags, spans,
+    means, words."""
     yield from ((piece.column, piece.column) for piece in recipe.numbers if piece.value)
     yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.numbers if piece.missing)
+    yield from ((pair.name, pair.left) for pair in recipe.pairs)
     for category in recipe.categories:
         names = [f"{category.column} = {level}" for level in category.levels]
         names += [f"{category.column} is another", f"{category.column} is missing"]
@@ -208,6 +212,19 @@ def fit(
             lambda j: fit_words(arrays.categories[j], arrays.codes_NC[rows_N, j], arrays.levels[j], target_NY),
         ),
     )
+
+
+def with_pairs(
+    recipe: Recipe, arrays: Arrays, rows_N: np.ndarray, target_NY: np.ndarray, task: str, *, most_rows: int = 4_000
+) -> Recipe:
+    """The recipe with the pairs of numbers that tell more than its features, judged on a sample of its rows."""
+    order = Seed(0).child("pairs").generator().permutation(len(rows_N))
+    some = np.sort(order[:most_rows])
+    bare = msgspec.structs.replace(recipe, means=[], words=[])  # the means would have seen the rows' own targets
+    values = [piece.column for piece in recipe.numbers if piece.value]
+    x_NF = transform(bare, arrays, rows_N[some])
+    pairs = arithmetic.telling(values, x_NF[:, : len(values)], x_NF, target_NY[some], task)
+    return msgspec.structs.replace(recipe, pairs=pairs)
 
 
 P = TypeVar("P", bound=Piece)
@@ -405,12 +422,13 @@ def places(pieces: Sequence[Piece], names: list[str]) -> np.ndarray:
 
 
 def transform_numbers(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
-    """Imputed numbers and their missing flags."""
+    """Imputed numbers, their missing flags, and pairs of them."""
     if recipe.numbers:
         x_NA = arrays.numbers_NA[np.ix_(rows_N, places(recipe.numbers, arrays.numbers))]
         finite_NA = np.isfinite(x_NA)
         filled_NA = np.where(finite_NA, x_NA, np.array([piece.median for piece in recipe.numbers], np.float32))
         yield np.concatenate([filled_NA, ~finite_NA], axis=1, dtype=np.float32)[:, number_places(recipe)]
+        yield arithmetic.transform(recipe.pairs, [piece.column for piece in recipe.numbers], filled_NA)
 
 
 def transform_categories(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray) -> Iterable[np.ndarray]:
@@ -499,6 +517,8 @@ def draw_numbers(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> Ite
         flags = graph.cast(graph.add("Not", finite), "float")
         both = graph.add("Concat", filled, flags, axis=1)
         yield graph.add("Gather", both, graph.constant(number_places(recipe), np.int64), axis=1)
+        if recipe.pairs:
+            yield arithmetic.draw(recipe.pairs, [piece.column for piece in recipe.numbers], graph, filled)
 
 
 def draw_categories(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> Iterable[str]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forgeline import catalog, kinds, mending, models, partition, records, review, spec
+from forgeline.engine import arithmetic, encode, ensemble, information, split
 from forgeline.engine import arrays as tables
-from forgeline.engine import encode, ensemble, information, split
 from forgeline.engine.seeds import Seed
 from forgeline.engine.workers import Job
 from forgeline.errors import BadInput, choices
@@ -247,6 +247,8 @@ class Decision:
     kept: bool
     why: str
     numbers: dict[str, Number]
+    losses_F: np.ndarray | None = None
+    """Of the small model with what was decided, by fold, where it was asked."""
 
 
 def fit_recipes(
@@ -287,7 +289,60 @@ def fit_recipes(
     for name in sorted(set(arrays.columns) - {name for recipe in recipes for name in recipe.columns}):
         said_nothing = decision.kept and name in plain[-1].columns
         sheet.dropped[name] = "no mutual information with the target" if said_nothing else "it does not vary enough"
-    return recipes, decision
+    pairs = judge_pairs(recipes, decision.losses_F, views, arrays, y_N, paths(table, work), fold_N, task, work)
+    for (name, rows_N), recipe in zip(views, pairs.recipes, strict=True):
+        named = [pair.name for pair in recipe.pairs]
+        sheet.did("sums, differences, products and ratios", named, pairs.why, name, sheet.ids[rows_N])
+    return pairs.recipes, Decision(decision.kept, decision.why, decision.numbers | pairs.numbers)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The recipes with pairs of numbers where they help, and why."""
+
+    recipes: list[Recipe]
+    why: str
+    numbers: dict[str, Number]
+
+
+def judge_pairs(
+    recipes: list[Recipe],
+    losses_F: np.ndarray | None,
+    views: list[tuple[str, np.ndarray]],
+    arrays: Arrays,
+    y_N: np.ndarray,
+    table: dict[str, str],
+    fold_N: np.ndarray,
+    task: str,
+    work: Workspace,
+) -> Pairs:
+    """Keep pairs of numbers only if a small model's loss falls, by more than its standard error over the folds.
+
+    `losses_F`: what that model loses without them, where it is known.
+    """
+    outputs = 1 if task == "regression" else int(y_N.max()) + 1
+    numbers = [piece for piece in recipes[-1].numbers if piece.value]
+    if outputs > arithmetic.MOST_CLASSES or len(y_N) < arithmetic.LEAST_ROWS or len(numbers) < 2:
+        return Pairs(recipes, "not asked: two numbers are needed, 1,000 rows, and no more than five classes", {})
+    if not work.affords("pairs of numbers", stage="refine", share=FILTER_SHARE):
+        return Pairs(recipes, "not asked: the time budget was too short", {})
+    wider = []
+    for (_, rows_N), recipe in zip(views, recipes, strict=True):
+        target_NY = encode.target_columns(y_N[rows_N], outputs)
+        assert target_NY is not None
+        wider.append(encode.with_pairs(recipe, arrays, rows_N, target_NY, task))
+    if not any(recipe.pairs for recipe in wider):
+        return Pairs(recipes, "no pair of numbers tells what the columns do not", {})
+    asked = [wider] if losses_F is not None else [recipes, wider]
+    losses_RF = quick_losses_of(asked, table, fold_N, task, work)
+    before_F, after_F = losses_RF[0] if losses_F is None else losses_F, losses_RF[-1]
+    gain_F = before_F - after_F
+    error = float(gain_F.std(ddof=1) / np.sqrt(len(gain_F))) if len(gain_F) > 1 else 0.0
+    kept = bool(gain_F.mean() > max(error, LEAST_GAIN * before_F.mean()))
+    before, after = float(before_F.mean()), float(after_F.mean())
+    why = f"{'kept' if kept else 'not kept'}: the cross-validated loss of a small model goes from {before:.5f} to "
+    why += f"{after:.5f}, with a standard error of {error:.5f}"
+    return Pairs(wider if kept else recipes, why, {"pairs.loss_change": Number(value=after - before)})
 
 
 def judge_filter(
@@ -297,22 +352,38 @@ def judge_filter(
     fold_N: np.ndarray,
     task: str,
     work: Workspace,
-    *,
-    most_rows: int = 20_000,
 ) -> Decision:
     """Keep the filter only if the cross-validated score of a small model does not fall without the columns."""
     if all(with_all.columns == fewer.columns for with_all, fewer in zip(plain, filtered, strict=True)):
         return Decision(False, "every column carries information about the target", {})
     if not work.affords("the filter", stage="refine", share=FILTER_SHARE):
         return Decision(False, "not kept: the time budget was too short to judge it", {})
+    losses_RF = quick_losses_of([plain, filtered], table, fold_N, task, work)
+    before, after = (float(each) for each in losses_RF.mean(axis=1))
+    kept = after <= before
+    says = "kept" if kept else "not kept"
+    why = f"{says}: the cross-validated loss of a small model goes from {before:.5f} to {after:.5f}"
+    return Decision(kept, why, {"filter.loss_change": Number(value=after - before)}, losses_RF[int(kept)])
+
+
+def quick_losses_of(
+    several: list[list[Recipe]],
+    table: dict[str, str],
+    fold_N: np.ndarray,
+    task: str,
+    work: Workspace,
+    *,
+    most_rows: int = 20_000,
+) -> np.ndarray:
+    """Held-out loss of a small model of each of several recipes without each fold, on a sample [recipes, folds]."""
     picked = np.linspace(0, len(fold_N) - 1, min(most_rows, len(fold_N))).astype(int)
     jobs = [
         Job(
-            f"filter fold {fold + 1}",
+            f"quick fold {fold + 1}",
             "forgeline.stages.refine:quick_losses",
             {
                 "table": table,
-                "recipes": [encode.encode(recipes[fold]) for recipes in (plain, filtered)],
+                "recipes": [encode.encode(recipes[fold]) for recipes in several],
                 "train_N": picked[fold_N[picked] != fold],
                 "held_N": picked[fold_N[picked] == fold],
                 "task": task,
@@ -323,11 +394,7 @@ def judge_filter(
     ]
     outcomes = work.workers.run(jobs, lambda: float("inf"))
     losses = {outcome.job.name: outcome.answer() for outcome in outcomes}
-    before, after = (float(each) for each in np.mean([losses[job.name] for job in jobs], axis=0))
-    kept = after <= before
-    says = "kept" if kept else "not kept"
-    why = f"{says}: the cross-validated loss of a small model goes from {before:.5f} to {after:.5f}"
-    return Decision(kept, why, {"filter.loss_change": Number(value=after - before, n=len(picked))})
+    return np.array([losses[job.name] for job in jobs]).T
 
 
 def paths(table: list[Ref], work: Workspace) -> dict[str, str]:
@@ -335,6 +402,8 @@ def paths(table: list[Ref], work: Workspace) -> dict[str, str]:
     return {ref.name: str(work.artefacts.folder / ref.digest) for ref in table}
 
 
+LEAST_GAIN = 0.001
+"""Share of the loss that pairs of numbers must take off at least."""
 FILTER_SHARE = 0.4
 """Share of a time limit after which the filter is not judged any more."""
 QUICK = {
