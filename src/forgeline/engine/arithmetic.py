@@ -141,7 +141,7 @@ def explained(value_N: np.ndarray, left_NY: np.ndarray, *, bins: int = 16) -> fl
     return float(sum((sums_B**2 / rows_B).sum() for sums_B in sums_YB)) / total - len(edges) / len(value_N)
 
 
-def chance(rows: int, *, bins: int = 16, errors: float = 4.0) -> float:
+def chance(rows: int, *, bins: int = 16, errors: float = 3.0) -> float:
     """What none of a few hundred useless values explains: so many standard errors of a chi-squared share."""
     return errors * float(np.sqrt(2 * bins)) / rows
 
