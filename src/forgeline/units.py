@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,11 @@ class Bench:
 
     works: dict[Key, float] = field(default_factory=dict)
     """Work units that were counted of each finished unit."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether the clock decides."""
+        return self.work.clock.limit is not None
 
     @property
     def spent(self) -> float:
@@ -158,7 +163,8 @@ class Desk:
         while (key := self.schedule.next(self.named, self.results)) is not None:
             self.named.append(key)
             if key not in self.before:
-                return self.job(*key)
+                patience = self.schedule.patience(key, self.named, self.results) if self.bench.timed else math.inf
+                return replace(self.job(*key), seconds=patience)
             self.finish(key, self.before[key])
         return None
 

@@ -94,6 +94,21 @@ def test_a_candidate_that_lost_a_probe_is_not_finished():
     assert [fold for name, fold in named if name == "c"] == [0, 1, 2, 3, 4]
 
 
+def test_a_probe_may_take_what_is_not_owed_to_what_is_promising():
+    """a is finished and b is probed, of 20: three folds of b are owed, and c's pair may share what is left then."""
+    controller = Play({"a": 1, "b": 1, "c": 1}, 20, {"b": 1.0}).controller
+    named = [*(("a", fold) for fold in range(5)), ("b", 0), ("b", 1)]
+    results = dict.fromkeys(named, 1.0)
+    for key in named:
+        assert controller.next(named[: named.index(key)], dict.fromkeys(named[: named.index(key)], 1.0)) == key
+    assert controller.patience(("a", 0), named, results) == float("inf")
+    assert controller.patience(("b", 2), [*named, ("b", 2)], results) == float("inf")
+    assert controller.patience(("c", 0), [*named, ("c", 0)], results) == (20 - 7 - 3) / 2
+    controller = Play({"a": 1, "b": 1, "c": 1}, 10, {"b": 1.0}).controller
+    controller.opening = "a"
+    assert controller.patience(("c", 0), [*named, ("c", 0)], results) == 1.0
+
+
 def test_two_folds_are_probes_and_all():
     assert Play({"a": 1, "b": 1}, 100, {"b": 1.0}, folds=2).run() == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
 

@@ -139,6 +139,14 @@ def test_late_workers_are_killed_and_waiting_jobs_never_start(work, tmp_path):
     assert all(gone(int(mark.read_text())) for mark in marks[:2])
 
 
+def test_a_job_that_takes_longer_than_it_may_is_killed_and_the_others_go_on(jobs_folder):
+    slow = Job("slow", "forgeline_jobs:sleep", {"seconds": 30}, seconds=0.3)
+    jobs = [slow, Job("quick", "builtins:dict", {"a": 1})]
+    found = {outcome.job.name: outcome for outcome in Workers(2, 2**31).run(jobs, lambda: float("inf"))}
+    assert (found["slow"].lost, found["quick"].value) == ("time", {"a": 1})
+    assert found["slow"].seconds < 10
+
+
 def test_a_worker_over_its_memory_is_killed(work):
     outcomes, _ = work(("hold", {"size_bytes": 2**30}), ("double", {"x": 1}), memory_bytes=200 * 2**20)
     assert outcomes[0].lost == "memory"

@@ -11,6 +11,7 @@ Pure decisions: what it says is a function of the entrants, of the units it has 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -19,6 +20,9 @@ Key = tuple[str, int]
 """(candidate, the fold it does not see; from the number of folds on all rows, with a seed each)."""
 PROBES = 2
 """Folds on which candidates are compared before the promising ones go on; there are never fewer."""
+
+LEAST_PATIENCE = 1.0
+"""What any probe may take."""
 
 R = TypeVar("R")
 Shown = TypeVar("Shown", contravariant=True)
@@ -33,6 +37,10 @@ class Schedule(Protocol[Shown]):
         `named`: units in the order they were named; `results`: those known, None of a unit that was lost.
         """
         ...
+
+    def patience(self, key: Key, named: Sequence[Key], results: Mapping[Key, Shown | None]) -> float:
+        """What a unit that was just named may take before it is ended."""
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -123,12 +131,27 @@ class Controller(Schedule[R], Generic[R]):
         return able[0] if able else min(price, key=lambda name: price[name]) if self.anyhow else None
 
     def unnamed(self, name: str, taken: set[Key], results: Mapping[Key, R | None], folds: Sequence[int]) -> Key | None:
-        """The candidate's next unit among some folds; those after the probes wait for the probes' results."""
+        """The candidate's next unit among some folds. Those after the probes wait for the probes' results; where one of
+        these was lost there are no more."""
+        probes = [results.get((name, probe), "waited for") for probe in range(PROBES)]
+        if None in probes:
+            return None
         for fold in folds:
-            known = [results.get((name, probe)) is not None for probe in range(PROBES)]
-            if (name, fold) not in taken and (fold < PROBES or all(known)):
+            if (name, fold) not in taken and (fold < PROBES or "waited for" not in probes):
                 return name, fold
         return None
+
+    def patience(self, key: Key, named: Sequence[Key], results: Mapping[Key, R | None]) -> float:
+        """Of a probe no more than what leaves enough for all that is promising by then, however wrong its price was.
+
+        Probes come in pairs, and one of a pair may take its part of that.
+        """
+        name, fold = key
+        if fold >= PROBES or name == self.opening or name in self.beside:
+            return math.inf
+        taken = set(named)
+        owed = sum(self.owed(each, taken, results) for each in self.promising(results))
+        return max(LEAST_PATIENCE, (self.left(named, results) + self.price(name, results) - owed) / PROBES)
 
     def probe(
         self, taken: set[Key], results: Mapping[Key, R | None], left: float, promising: Sequence[str]

@@ -30,6 +30,8 @@ class Job:
     name: str
     call: str
     arguments: dict[str, Any]
+    seconds: float = float("inf")
+    """After so many it is killed, lost to `time`."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class Running:
             value, error, told = self.receive()
             self.usage = self.usage.widened(told)
             return self.end(value, error)
-        if late:
+        if late or time.perf_counter() - self.began > self.job.seconds:
             return self.end(None, "time")
         if self.usage.peak_bytes > memory_bytes:
             return self.end(None, "memory")
