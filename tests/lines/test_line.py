@@ -446,7 +446,7 @@ def test_a_percentile_can_be_asked_for(line, table):
     assert 0.75 < (y_N <= above).mean() < 0.95
     assert 0.05 < (y_N <= below).mean() < 0.25
     families = {each.family for each in done(high)["plan"].facts.candidates}
-    assert families == {"linear", "lightgbm", "catboost", "network"}
+    assert {"linear", "lightgbm", "network"} <= families <= {"linear", "lightgbm", "catboost", "network"}
     numbers = done(high)["evaluate"].numbers
     assert numbers["cv.pinball@85"].value < numbers["cv.baseline.majority.pinball@85"].value
     assert "cv.pinball" not in numbers

@@ -290,7 +290,7 @@ def fit_recipes(
         said_nothing = decision.kept and name in plain[-1].columns
         sheet.dropped[name] = "no mutual information with the target" if said_nothing else "it does not vary enough"
     pairs = judge_pairs(recipes, decision.losses_F, views, arrays, y_N, paths(table, work), fold_N, task, work)
-    for (name, rows_N), recipe in zip(views, pairs.recipes, strict=True):
+    for (name, rows_N), recipe in zip(views, pairs.recipes, strict=True) if pairs.why else ():
         named = [pair.name for pair in recipe.pairs]
         sheet.did("sums, differences, products and ratios", named, pairs.why, name, sheet.ids[rows_N])
     return pairs.recipes, Decision(decision.kept, decision.why, decision.numbers | pairs.numbers)
@@ -298,10 +298,11 @@ def fit_recipes(
 
 @dataclass(frozen=True)
 class Pairs:
-    """The recipes with pairs of numbers where they help, and why."""
+    """The recipes with pairs of numbers where they help."""
 
     recipes: list[Recipe]
     why: str
+    """Why they are kept or not; empty where the table is not one to ask about."""
     numbers: dict[str, Number]
 
 
@@ -323,7 +324,7 @@ def judge_pairs(
     outputs = 1 if task == "regression" else int(y_N.max()) + 1
     numbers = [piece for piece in recipes[-1].numbers if piece.value]
     if outputs > arithmetic.MOST_CLASSES or len(y_N) < arithmetic.LEAST_ROWS or len(numbers) < 2:
-        return Pairs(recipes, "not asked: two numbers are needed, 1,000 rows, and no more than five classes", {})
+        return Pairs(recipes, "", {})
     if not work.affords("pairs of numbers", stage="refine", share=FILTER_SHARE):
         return Pairs(recipes, "not asked: the time budget was too short", {})
     wider = []
