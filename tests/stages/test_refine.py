@@ -288,11 +288,12 @@ def test_pairs_of_numbers_are_kept_where_they_help(tmp_path, product):
     store = Store(tmp_path / ".forgeline")
     run = session.start(ask, base=tmp_path, store=store, until="refine", started=session.now(), quiet=True)
     refinement = next(each for each in runner.read_all(run.folder) if isinstance(each, records.Refinement))
-    last = [step for step in refinement.facts.steps if step.verb.startswith("sums")][-1]
+    last = next((step for step in reversed(refinement.facts.steps) if step.verb.startswith("sums")), None)
     if product:
+        assert last is not None
         assert last.columns == ["a x b"]
         assert last.says.startswith("kept: ")
         assert refinement.numbers["pairs.loss_change"].value < 0
     else:
-        assert last.columns == []
+        assert last is None or last.columns == []  # the filter may leave one number only
         assert "pairs.loss_change" not in refinement.numbers
