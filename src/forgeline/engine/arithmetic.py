@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from forgeline.engine.graph import Graph
+from forgeline.engine.probe import TREES
 from forgeline.engine.seeds import Seed
 from forgeline.engine.threads import side_by_side
 
@@ -149,7 +150,7 @@ def chance(rows: int, *, bins: int = 16, errors: float = 3.0) -> float:
 def left_over(x_NF: np.ndarray, target_NY: np.ndarray, task: str) -> tuple[np.ndarray, np.ndarray]:
     """What a quick forest leaves of the target on rows it has not seen [N, Y], and what each feature gave it [F]."""
     half_N = Seed(0).child("arithmetic").generator().permutation(len(x_NF)) % 2
-    left_NY, worth_F = np.zeros(target_NY.shape), np.zeros(x_NF.shape[1])
+    left_NY = np.zeros(target_NY.shape)
 
     def ask(half: int) -> np.ndarray:
         learn_N = half_N != half
@@ -157,8 +158,7 @@ def left_over(x_NF: np.ndarray, target_NY: np.ndarray, task: str) -> tuple[np.nd
         left_NY[~learn_N] = target_NY[~learn_N] - p_NY
         return worth
 
-    worth_F = sum(side_by_side(ask, range(2)), worth_F)
-    return left_NY, worth_F
+    return left_NY, sum(side_by_side(ask, range(2)), np.zeros(x_NF.shape[1]))
 
 
 def quick(
@@ -170,11 +170,8 @@ def quick(
     columns = target_NY.shape[1]
     several = columns > 1
     objective = "l2" if task == "regression" else "multiclass" if several else "binary"
-    parameters = {
-        **{"objective": objective, "learning_rate": 0.1, "num_leaves": 15, "max_bin": 63, "lambda_l2": 1.0},
-        **{"num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": 0, "verbose": -1},
-        **({"num_class": columns} if several else {}),
-    }
+    parameters = TREES | {"objective": objective, "num_threads": 1, "deterministic": True, "force_row_wise": True}
+    parameters |= {"seed": 0, "verbose": -1} | ({"num_class": columns} if several else {})
     y_N = target_NY.argmax(axis=1) if several else target_NY[:, 0]
     rounds = max(20, int(trees * (2 / columns) ** 0.5)) if several else trees
     booster = lightgbm.train(parameters, lightgbm.Dataset(x_NF, y_N, params=parameters), num_boost_round=rounds)

@@ -14,12 +14,11 @@ import msgspec
 import numpy as np
 
 from forgeline.engine import arithmetic, words
-from forgeline.engine.arithmetic import Pair
+from forgeline.engine.arithmetic import LARGEST, Pair
 from forgeline.engine.arrays import MISSING, MISSING_DATE, Arrays
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
 
-LARGEST = float(np.finfo(np.float32).max)
 DAY = 86_400_000_000
 SHIFT = 719_468 * DAY
 """Microseconds from 0000-03-01 to 1970-01-01: from there on integer division rounds down on both sides."""

@@ -343,7 +343,7 @@ def judge_pairs(
     before, after = float(before_F.mean()), float(after_F.mean())
     why = f"{'kept' if kept else 'not kept'}: the cross-validated loss of a small model goes from {before:.5f} to "
     why += f"{after:.5f}, with a standard error of {error:.5f}"
-    return Pairs(wider if kept else recipes, why, {"pairs.loss_change": Number(value=after - before)})
+    return Pairs(wider if kept else recipes, why, {"pairs.loss_change": change(before, after, fold_N)})
 
 
 def judge_filter(
@@ -364,7 +364,12 @@ def judge_filter(
     kept = after <= before
     says = "kept" if kept else "not kept"
     why = f"{says}: the cross-validated loss of a small model goes from {before:.5f} to {after:.5f}"
-    return Decision(kept, why, {"filter.loss_change": Number(value=after - before)}, losses_RF[int(kept)])
+    return Decision(kept, why, {"filter.loss_change": change(before, after, fold_N)}, losses_RF[int(kept)])
+
+
+def change(before: float, after: float, fold_N: np.ndarray) -> Number:
+    """By how much a small model's loss changes, and on how many rows."""
+    return Number(value=after - before, n=min(QUICK_ROWS, len(fold_N)))
 
 
 def quick_losses_of(
@@ -373,11 +378,9 @@ def quick_losses_of(
     fold_N: np.ndarray,
     task: str,
     work: Workspace,
-    *,
-    most_rows: int = 20_000,
 ) -> np.ndarray:
     """Held-out loss of a small model of each of several recipes without each fold, on a sample [recipes, folds]."""
-    picked = np.linspace(0, len(fold_N) - 1, min(most_rows, len(fold_N))).astype(int)
+    picked = np.linspace(0, len(fold_N) - 1, min(QUICK_ROWS, len(fold_N))).astype(int)
     jobs = [
         Job(
             f"quick fold {fold + 1}",
@@ -403,6 +406,8 @@ def paths(table: list[Ref], work: Workspace) -> dict[str, str]:
     return {ref.name: str(work.artefacts.folder / ref.digest) for ref in table}
 
 
+QUICK_ROWS = 20_000
+"""Rows that small models are judged on."""
 LEAST_GAIN = 0.001
 """Share of the loss that pairs of numbers must take off at least."""
 FILTER_SHARE = 0.4
