@@ -118,14 +118,16 @@ def truth(folder: Path, part: str) -> list[str]:
 # ---------------------------------------------------------------- running
 
 
-def forgeline(folder: Path, limit: str) -> dict[str, Any]:
-    """One fresh run, as a user would type it."""
+def forgeline(folder: Path, limit: str, kept: Path | None = None) -> dict[str, Any]:
+    """One fresh run, as a user would type it; `kept`: where its predictions go, too."""
     command = [sys.executable, "-m", "forgeline", "run", str(folder / "train.csv.gz"), "--target", TARGET]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         command += ["--test", str(withheld(folder, place)), "--predict", str(place / "out.csv"), "--time", limit]
         command += ["--set", f"plan.portfolio={unseen(folder.name, place)}"] if LEFT_OUT.exists() else []
         found = timed(command, folder, place, dict(os.environ))
+        if kept and not found["error"]:
+            shutil.copy(place / "out.csv", kept)
         run = next((place / ".forgeline" / "runs").glob("*"), None) if (place / ".forgeline").exists() else None
         found["release"] = bool(run and (run / "release" / "SHA256SUMS").exists() and (run / "report.html").exists())
         if run and (run / "work.log").exists():
@@ -237,36 +239,48 @@ def plain(label: str) -> str:
 
 def score(folder: Path, out: Path) -> dict[str, float]:
     """Scores of a predictions file."""
+    p, y = answered(folder, out)
+    return of_values(p, y) if task_of(folder) == "regression" else of_classes(p, y)
+
+
+def answered(folder: Path, out: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(predictions, truth): values, or probabilities and the place of each row's class among them, -1 for none."""
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     texts = truth(folder, "test")
     if len(rows) != len(texts):
         raise ValueError(f"{len(rows)} predictions for {len(texts)} rows")
     if task_of(folder) == "regression":
-        return of_values(np.array([float(row["prediction"]) for row in rows]), np.array(texts, float))
-    names = [name for name in rows[0] if name.startswith("probability_")]
-    places = {plain(name.removeprefix("probability_")): index for index, name in enumerate(names)}
-    p = np.array([[float(row[name]) for name in names] for row in rows])
-    return of_classes(p, np.array([places.get(plain(text), -1) for text in texts]))
+        p, y = np.array([float(row["prediction"]) for row in rows]), np.array(texts, float)
+    else:
+        names = [name for name in rows[0] if name.startswith("probability_")]
+        places = {plain(name.removeprefix("probability_")): index for index, name in enumerate(names)}
+        p = np.array([[float(row[name]) for name in names] for row in rows])
+        y = np.array([places.get(plain(text), -1) for text in texts])
+    if not np.isfinite(p).all():
+        raise ValueError("a prediction is no number")
+    return p, y
 
 
 def of_values(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    if not np.isfinite(p).all():
-        raise ValueError("a prediction is no number")
-    return {"rmse": float(np.sqrt(np.mean((p - y) ** 2)))}
+    return {"rmse": float(np.sqrt(losses(p, y).mean()))}
 
 
 def of_classes(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Log loss (a class that a system never heard of has probability 1e-15), accuracy, ROC AUC of two classes."""
-    if not np.isfinite(p).all():
-        raise ValueError("a probability is no number")
-    p = np.clip(p, 1e-15, None)
-    p = p / p.sum(axis=1, keepdims=True)
-    chosen = np.where(y >= 0, p[np.arange(len(y)), y], 1e-15)
-    found = {"log_loss": float(-np.log(chosen).mean()), "accuracy": float((p.argmax(axis=1) == y).mean())}
+    """Log loss, accuracy, ROC AUC of two classes."""
+    found = {"log_loss": float(losses(p, y).mean()), "accuracy": float((p.argmax(axis=1) == y).mean())}
     if p.shape[1] == 2:
         found["roc_auc"] = auc(y == 1, p[:, 1])
     return found
+
+
+def losses(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Squared errors, or log losses; a class that a system never heard of has probability 1e-15."""
+    if p.ndim == 1:
+        return (p - y) ** 2
+    p = np.clip(p, 1e-15, None)
+    p = p / p.sum(axis=1, keepdims=True)
+    return -np.log(np.where(y >= 0, p[np.arange(len(y)), y], 1e-15))
 
 
 def auc(y: np.ndarray, p: np.ndarray) -> float:

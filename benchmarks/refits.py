@@ -24,7 +24,7 @@ import numpy as np
 from minute import VISIBLE, drawn
 from portfolio import FAMILIES, POINTS, one, opened
 
-from forgeline import kinds, models, records, session, units
+from forgeline import fitting, kinds, models, records, session
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode
 from forgeline.engine.ensemble import greedy_weights, mean, steps_for
@@ -99,7 +99,7 @@ def fit(table: Table, point: str, train_N: np.ndarray, held_N: np.ndarray, steps
     """(test predictions, held-out predictions, steps) of one fit; without held-out rows they are of no row."""
     target_NY = encode.target_columns(table.y_N[train_N], table.outputs)
     recipe = encode.fit(table.rows, train_N, None, target_NY)
-    y_train, present, center, scale = units.standardised(table.y_N[train_N], table.task)
+    y_train, present, center, scale = fitting.standardised(table.y_N[train_N], table.task)
     x_NF = encode.transform(recipe, table.rows, train_N, target_NY if recipe.means else None)
     shape = kinds.Shape(len(train_N), x_NF.shape[1], table.task, len(present) or 1, recipe.flags)
     held_NF, held = encode.transform(recipe, table.rows, held_N), None
@@ -112,7 +112,7 @@ def fit(table: Table, point: str, train_N: np.ndarray, held_N: np.ndarray, steps
     fitted = module.build(shape, setting, seed).fit(given)
 
     def answers(x_NF: np.ndarray) -> np.ndarray:
-        p_NK = units.spread_array(fitted.predict(x_NF), present, table.outputs, table.task)
+        p_NK = fitting.spread_array(fitted.predict(x_NF), present, table.outputs, table.task)
         return p_NK * scale + center if table.task == "regression" else p_NK
 
     everyone = np.arange(len(table.y_test_N))

@@ -78,8 +78,9 @@ def test_under_a_time_budget_seconds_of_all_workers_are():
     pen = Pen([candidate("a", "linear"), candidate("c", "kernel", 3.0)], {"a": 1.0})
     purse = contest.Purse(pen, None, lambda: 10.0)
     assert purse.price("a", pen.results) == 4.0
-    assert purse.price("c", pen.results) == 6.0  # counted work is as slow as what was seen so far
-    assert purse.left([*pen.results, ("c", 0)], pen.results) == 10 * 2 - 3
+    seen = (2 * (4.0 - contest.UNIT_SECONDS) + contest.PRIOR) / (2 * 2.0 + contest.PRIOR)
+    assert purse.price("c", pen.results) == pytest.approx(contest.UNIT_SECONDS + 3.0 * seen)  # as slow as the others
+    assert purse.left([*pen.results, ("c", 0)], pen.results) == 10 * 2 - purse.price("c", pen.results) / 2
 
 
 # ---------------------------------------------------------------- the search
@@ -88,8 +89,9 @@ SHAPE = kinds.Shape(2_000, 5, "regression", 1)
 
 
 def searching(noise, **more):
-    points = catalog.load("families", "lightgbm").space(SHAPE).points
-    candidates = [candidate(f"lightgbm-{place}", "lightgbm", **dict(points[place])) for place in range(3)]
+    default = dict(catalog.load("families", "lightgbm").space(SHAPE).points[0])
+    settings = [default | {"leaves": leaves} for leaves in (31, 15, 7)]
+    candidates = [candidate(f"lightgbm-{place}", "lightgbm", **each) for place, each in enumerate(settings)]
     candidates += [candidate("linear-0", "linear", penalty=1.0)]
     pen = Pen(candidates, noise)
     return contest.Search(judge(pen), SHAPE, 10**9, **more), pen
@@ -104,6 +106,30 @@ def test_new_settings_are_of_the_family_that_has_weight():
         assert one.why == contest.SEARCHED
         assert one.setting.keys() == module.space(SHAPE).points[0].keys()
         assert one.cost == module.cost(SHAPE, one.setting)
+
+
+def test_without_anyone_who_was_probed_there_is_nobody_to_learn_from():
+    search, pen = searching({})
+    assert search(pen.results) == []
+
+
+def test_a_searched_setting_is_priced_by_the_steps_that_the_best_was_expected_to_need():
+    search, pen = searching({"lightgbm-0": 0.1, "linear-0": 9.0})
+    best = pen.candidates["lightgbm-0"]
+    pen.candidates["lightgbm-0"] = msgspec.structs.replace(best, done=0.2)
+    assert search(pen.results)
+    for one in pen.admitted:
+        assert one.done == pytest.approx(min(1.0, 0.2 * best.setting["rate"] / one.setting["rate"]))
+        whole = catalog.load("families", "lightgbm").cost(SHAPE, one.setting).work
+        assert one.cost.work == pytest.approx(one.done * whole)
+
+
+def test_rows_that_the_metric_cannot_score_are_judged_by_their_loss():
+    pen = Pen([candidate("a", "linear")], {"a": 0.1})
+    pen.data = Data(np.zeros(ROWS, int), None, np.arange(ROWS) % 4, "binary", 2)
+    asked = contest.Judge(SimpleNamespace(facts=SimpleNamespace(metric="roc_auc", higher_is_better=True)), pen)
+    sure, unsure = (np.tile([1 - p, p], (ROWS, 1)) for p in (0.1, 0.4))
+    assert 0 < asked.loss(sure, np.arange(ROWS)) < asked.loss(unsure, np.arange(ROWS))
 
 
 def test_who_promises_most_on_few_rows_competes_again_with_more():

@@ -45,3 +45,10 @@ def test_what_is_no_portfolio(tmp_path, text, says):
 def test_a_portfolio_that_is_not_there(tmp_path):
     with pytest.raises(BadInput, match="cannot be read"):
         portfolio.read(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("done", [0, 1.5])
+def test_a_share_of_steps_is_a_share(done):
+    text = json.dumps({"about": "", "points": {"a": {"family": "linear", "done": done}}, "orders": []})
+    with pytest.raises(BadInput, match="point a has done ="):
+        portfolio.decode(text.encode(), "own.json")

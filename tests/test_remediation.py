@@ -98,6 +98,12 @@ def test_beyond_the_most_trials_what_is_at_stake_decides():
     assert "not tried" in found.gains[0].why
 
 
+def test_without_time_no_more_is_tried():
+    found = queue(table(), MARKER, leak("block"), may_try=lambda number: number < 1)
+    assert found.gains[1].why == ""
+    assert found.gains[0].why == "not tried: the time budget was too short"
+
+
 def test_values_are_queued_too():
     frame = table().drop("leak").with_columns(y=pl.Series(X[:, 0] * 3 + X[:, 1]))
     found = queue_of_values(frame)

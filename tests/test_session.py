@@ -62,6 +62,21 @@ def test_a_runs_name_says_when_and_what():
     assert session.new_name(spec.check({})).split("-")[2] == "run"
 
 
+@pytest.mark.parametrize(
+    ("budget", "cores", "count", "shares"),
+    [
+        ({}, 2, 2, 2),
+        ({"workers": 1}, 2, 1, 2),  # one worker gets no more than two would
+        ({"workers": 4}, 2, 4, 4),
+        ({"memory": "8GB"}, 2, 2, 2),
+        ({"memory": "2GB"}, 16, 2, 2),
+        ({"memory": "256MB"}, 16, 1, 1),
+    ],
+)
+def test_what_fits_depends_on_the_cores_and_not_on_the_workers(budget, cores, count, shares):
+    assert session.workers_of(spec.check({"budget": budget}).budget, cores) == (count, shares)
+
+
 def test_an_unknown_stage_gets_the_nearest():
     with pytest.raises(BadInput, match=r"--until: no stage evalute.*Did you mean evaluate\?"):
         session.check_until("evalute")

@@ -61,6 +61,9 @@ def test_a_look_begins_only_within_its_share_of_the_time_and_a_replay_does_witho
     work.clock = Clock(10.0, started=time.time() - 3)
     assert not work.affords("labels", stage="assess", share=0.25)
     assert [(line["do"], line["what"]) for line in work.log.lines] == [("skip", "labels")]
+    work.clock = Clock(10.0, started=time.time() - 1)
+    assert work.affords("pairs", stage="refine", share=0.25, seconds=1.0)
+    assert not work.affords("filter", stage="refine", share=0.25, seconds=2.0)
     work.clock, work.replay = Clock(None), [{"do": "skip", "stage": "assess", "what": "proxies"}]
     assert not work.affords("labels", stage="assess", share=0.25)
     assert not work.affords("proxies", stage="assess", share=0.25)

@@ -1,11 +1,12 @@
 """FLAML: AutoML with a time budget, told the metric that is judged."""
 
 from flaml import AutoML
-from frames import answer, asked
+from frames import answer, asked, plainly_named
 
 
 def main() -> None:
     x, y, test, task, out, (seconds,) = asked()
+    x, test = plainly_named(x, test)
     automl = AutoML()
     metric = "rmse" if task == "regression" else "log_loss"
     kind = "regression" if task == "regression" else "classification"

@@ -1,7 +1,7 @@
 """LightGBM's defaults: text columns as pandas categories, everything else left alone."""
 
 import pandas as pd
-from frames import answer, asked, texts
+from frames import answer, asked, plainly_named, texts
 from lightgbm import LGBMClassifier, LGBMRegressor
 
 
@@ -12,8 +12,7 @@ def main() -> None:
         for frame in (x, test):
             cells = frame[name].astype("object").where(frame[name].notna(), None)
             frame[name] = pd.Categorical([None if value is None else str(value) for value in cells], levels)
-    names = {name: f"column_{place}" for place, name in enumerate(x)}  # LightGBM refuses JSON characters in names
-    x, test = x.rename(columns=names), test.rename(columns=names)
+    x, test = plainly_named(x, test)
     model = (LGBMRegressor if task == "regression" else LGBMClassifier)(verbose=-1).fit(x, y)
     answer(model, test, task, out)
 

@@ -96,15 +96,21 @@ def remedy(run: Run, asked: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
+CONFIRM = "Next: {} is the first of the queue, and for a person to confirm. Write it down with --export review.csv"
+
+
 def next_fix(run: Run, asked: argparse.Namespace) -> str:
-    """How to have the first fix applied that waits for somebody; empty when none does."""
+    """How to have the first fix applied that waits for somebody, or confirmed first; empty when none waits."""
     from forgeline.board import worth
+    from forgeline.remediation import suspected
 
     record: Any = run.records[1]
     for each in record.facts.queue:
         finding = record.findings[each.finding]
         step = worth.step(finding, run.ask.refine.apply, record.facts.decided)
         if step.command.startswith("--apply"):
+            if suspected(finding):
+                return CONFIRM.format(finding.code)
             return f"Next, to apply the first fix of the queue{with_fixes(run, asked, [finding.code])}"
     return ""
 

@@ -5,6 +5,7 @@ Rests on units; the train stage holds the contest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -29,16 +30,28 @@ ADMITTED = (SEARCHED, GROWN)
 """Reasons of those that the plan did not name."""
 GROWTH = 4
 """How many times as many rows a candidate is given when it competes again."""
+UNIT_SECONDS = 0.15
+"""Seconds that a unit takes beside its counted work, to be read, drawn and stored."""
+PRIOR = 0.5
+"""Work units, at a second each, that what was measured of the pace is weighed against."""
 WEIGHED_ROWS = 5_000
 """Rows of the probed folds that candidates are weighed on while the contest goes on."""
 
 
+def at(shape: kinds.Shape, share: float) -> kinds.Shape:
+    """The shape of a share of the rows."""
+    return shape if share == 1 else replace(shape, rows=max(1, int(shape.rows * share)))
+
+
+def expected(family: str, setting: kinds.Setting, shape: kinds.Shape, done: float) -> records.Cost:
+    """The cost of a setting of which a share `done` of all steps is expected to be needed."""
+    cost: records.Cost = catalog.load("families", family).cost(shape, setting)
+    return msgspec.structs.replace(cost, work=cost.work * done, seconds=cost.seconds * done)
+
+
 def at_share(candidate: Candidate, shape: kinds.Shape, share: float, why: str = "") -> Candidate:
     """The candidate on a share of the rows, `name@share`, at the price that this has."""
-    module = catalog.load("families", candidate.family)
-    cost = module.cost(replace(shape, rows=max(1, int(shape.rows * share))), candidate.setting)
-    done = candidate.done
-    cost = msgspec.structs.replace(cost, work=cost.work * done, seconds=cost.seconds * done)
+    cost = expected(candidate.family, candidate.setting, at(shape, share), candidate.done)
     base = candidate.name.partition("@")[0]
     name = base if share == 1 else f"{base}@{share:g}"
     return msgspec.structs.replace(candidate, name=name, cost=cost, share=share, why=why or candidate.why)
@@ -93,8 +106,13 @@ class Judge:
         return models.out_of_fold(member, self.bench.data, self.bench.work, rows_N)
 
     def loss(self, p_NK: np.ndarray, rows_N: np.ndarray) -> float:
-        """The metric as a loss."""
-        return self.sign * models.score(self.metric, p_NK, self.bench.data, rows_N)
+        """The metric as a loss; on rows that it cannot score (of one class, say) the log loss or squared error."""
+        data = self.bench.data
+        value = self.sign * models.score(self.metric, p_NK, data, rows_N)
+        if math.isnan(value):
+            plain = catalog.load("metrics", "rmse" if data.task == "regression" else "log_loss")
+            value = models.score(plain, p_NK, data, rows_N)
+        return value
 
     def greedy(self, p_MNK: list[np.ndarray], rows_N: np.ndarray) -> np.ndarray:
         """Weights of the greedy ensemble."""
@@ -116,7 +134,7 @@ class Purse:
         """What one more fold of a candidate takes: what its own folds took, else its predicted cost.
 
         A prediction is corrected by the steps that the family's candidates needed so far, up to all steps of the
-        setting, and by what a counted work unit took, in the family or, where nothing is known of it, in all.
+        setting, and by the pace: what a counted work unit took, in the family or, where nothing is known of it, in all.
         """
         own = [self.spent(unit) for (other, _), unit in results.items() if unit and other == name]
         if own:
@@ -126,9 +144,11 @@ class Purse:
         akin = [unit for unit in done if self.bench.candidates[unit.candidate].family == candidate.family]
         predicted = sum(self.bench.candidates[unit.candidate].cost.work for unit in akin)
         needed = sum(unit.work for unit in akin) / predicted if akin else 1.0
+        fixed = UNIT_SECONDS if self.limit is None else 0.0
         counted = sum(unit.work for unit in akin or done)
-        pace = sum(map(self.spent, akin or done)) / counted if counted else 1.0
-        return min(candidate.cost.work * needed, candidate.cost.work / candidate.done) * pace
+        taken = sum(max(self.spent(unit) - fixed, 0.0) for unit in akin or done)
+        pace = (taken + PRIOR) / (counted + PRIOR)
+        return fixed + min(candidate.cost.work * needed, candidate.cost.work / candidate.done) * pace
 
     def left(self, named: Sequence[Key], results: Results) -> float:
         """What may still be spent beside the units that are under way."""
@@ -163,6 +183,8 @@ class Search:
     def __call__(self, results: Results, *, least_gain: float = 1e-4) -> list[str]:
         """Names of new entrants; none once the ensemble has stopped gaining. First those that may have more rows."""
         probed = self.probed(results)
+        if not probed:
+            return []
         weights = self.judge.weigh(probed, results)
         if grown := self.grow(weights):
             return grown
@@ -230,10 +252,17 @@ class Search:
         names = []
         for number, values in enumerate(suggest(module.space(self.shape).ranges, tried, self.at_once, seed), 1):
             setting = best.setting | values
-            name = f"{family}-search-{self.rounds}-{number}"
-            cost = module.cost(self.shape, setting)
-            found = Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why=SEARCHED)
+            name, done = f"{family}-search-{self.rounds}-{number}", done_of(best, setting)
+            cost = expected(family, setting, self.shape, done)
+            found = Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why=SEARCHED, done=done)
             found = found if best.share == 1 else at_share(found, self.shape, best.share)
             bench.admit(found)
             names.append(found.name)
         return names
+
+
+def done_of(best: Candidate, setting: kinds.Setting) -> float:
+    """The share of its steps that a setting like the best will need: at half the rate twice as many."""
+    if best.done == 1:
+        return 1.0
+    return min(1.0, best.done * float(best.setting.get("rate", 1.0)) / float(setting.get("rate", 1.0)))

@@ -19,6 +19,8 @@ from forgeline.engine.store import WorkLog
 FILE = "experience.log"
 CLOSE = 1.5
 """Farther than this is not similar: the distance of two tables of equal kind, one ten times as long, is 1."""
+BRIEF = "-brief"
+"""How the name of a candidate ends whose steps the budget bounded: it says nothing to a run that has longer."""
 
 
 class Tried(msgspec.Struct, frozen=True):
@@ -28,6 +30,8 @@ class Tried(msgspec.Struct, frozen=True):
     setting: dict[str, Any]
     score: float
     weight: float
+    done: float = 1.0
+    """Share of the setting's steps that it was expected to need."""
 
 
 class Lesson(msgspec.Struct, frozen=True):
@@ -50,14 +54,18 @@ def lesson(done: Sequence[records.Record]) -> Lesson | None:
     training: Any = found.get(records.Training)
     if training is None:
         return None
-    settings = {each.name: each.setting for each in [*plan.facts.candidates, *training.facts.searched]}
+    known = {each.name: each for each in [*plan.facts.candidates, *training.facts.searched]}
     return Lesson(
         run=training.run,
         snapshot=snapshot.facts.digest,
         task=str(snapshot.facts.task),
         metric=training.facts.metric,
         features=features_of(refinement),
-        tried=[Tried(each.family, settings[each.candidate], each.score, each.weight) for each in training.facts.tried],
+        tried=[
+            Tried(each.family, one.setting, each.score, each.weight, one.done)
+            for each in training.facts.tried
+            if not (one := known[each.candidate]).name.partition("@")[0].endswith(BRIEF)
+        ],
     )
 
 

@@ -241,7 +241,8 @@ class Family(Protocol):
 
     A module may set `REQUIRES`, the package that it needs and the extra that brings it; `KEEPS_ROWS`, that its models
     hold training rows; `REFITS`, how many fits on all rows ship in place of its fold models (1 where it says nothing;
-    0: the fold models ship); and `cut(shape, setting)`, the share of its steps that a setting is left on such data.
+    0: the fold models ship); `cut(shape, setting)`, the share of its steps that a setting is left on such data; and
+    `brief(shape, setting, work)`, the setting with so few steps that it takes at most `work`, whatever the data.
     """
 
     def space(self, shape: Shape) -> Space:

@@ -70,6 +70,10 @@ def decode(text: bytes, where: str) -> Portfolio:
     except msgspec.DecodeError as error:
         remedy = "benchmarks/portfolio.py writes such files."
         raise BadInput(f"not a portfolio ({error})", where=where, remedy=remedy) from None
+    for name, point in found.points.items():
+        if not 0 < point.done <= 1:
+            remedy = "It is a share of steps: more than 0, at most 1."
+            raise BadInput(f"point {name} has done = {point.done:g}", where=where, remedy=remedy)
     for order in found.orders:
         for name in order.names:
             if name not in found.points:

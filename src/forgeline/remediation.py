@@ -61,19 +61,30 @@ def queue(
     read: Callable[[Rows], pl.DataFrame],
     *,
     most_rows: int = 4_000,
+    may_try: Callable[[int], bool] = lambda number: True,
     most_trials: int = 12,
     doubt: float = 0.5,
 ) -> Queue:
-    """The remediation queue. `read` gives the rows that a finding names; `doubt` is how sure a suspicion is."""
+    """The remediation queue. `read` gives the rows that a finding names; `doubt` is how sure a suspicion is.
+
+    `may_try` says whether there is time for one more trial; after the first for which there is none no more are made.
+    """
     assert view.probe is not None
     bench = Bench(view, view.probe, found, read, most_rows)
     stakes = {place: bench.stake(place) for place in bench.mendable}
-    tried = sorted(stakes, key=lambda place: (-stakes[place], place))[:most_trials]
+    wanted = sorted(stakes, key=lambda place: (-stakes[place], place))[:most_trials]
+    trials: dict[int, tuple[float, float]] = {}
+    for number, place in enumerate(wanted):
+        if not may_try(number):
+            break
+        trials[place] = bench.trial(place)
     gains = {}
     for place in bench.mendable:
-        trial = bench.trial(place) if place in tried else None
+        why = "the time budget was too short" if place in wanted else "others have more at stake"
         sure = doubt if suspected(found[place]) else 1.0
-        gains[place] = drawn(trial, stakes[place], sure)
+        gains[place] = (
+            drawn(trials[place], stakes[place], sure) if place in trials else untried(stakes[place], sure, why)
+        )
     whole = joined(bench.whole(), [gains[at] for at in gains if suspected(found[at])])
     order = sorted(gains, key=lambda place: (-gains[place].value, -stakes[place], place))
     return Queue(order, gains, whole, bench.skill(), len(bench.rows_S))
@@ -85,11 +96,14 @@ def joined(whole: Gain, doubtful: Sequence[Gain]) -> Gain:
     return Gain(whole.value + sum(one.value for one in doubtful), whole.low + low, whole.high + high)
 
 
-def drawn(trial: tuple[float, float] | None, stake: float, sure: float, *, level: float = 0.95) -> Gain:
+def untried(stake: float, sure: float, why: str) -> Gain:
+    """What a fix may gain that was not tried."""
+    return Gain(sure * stake / 3, 0.0, sure * 2 * stake, f"not tried: {why}")
+
+
+def drawn(trial: tuple[float, float], stake: float, sure: float, *, level: float = 0.95) -> Gain:
     """A measured gain (mean, standard error) drawn towards a third of the stake, times how sure the defect is."""
     prior, spread = stake / 3, max(stake, 1e-6)
-    if trial is None:
-        return Gain(sure * prior, 0.0, sure * 2 * stake, "not tried: others have more at stake")
     mean, error = trial
     weight = spread**2 / (spread**2 + error**2)
     value, error = weight * mean + (1 - weight) * prior, error * math.sqrt(weight)

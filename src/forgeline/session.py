@@ -23,7 +23,7 @@ from forgeline.errors import BadInput
 from forgeline.line import line
 from forgeline.records import GateResult, Number, Record
 from forgeline.runner import GateBlocks, Runner, Until
-from forgeline.spec import Spec
+from forgeline.spec import Budget, Spec
 from forgeline.workspace import PRELOAD, Workspace
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 STORE = Path(".forgeline")
 OPENED: list[Run] = []
 """Runs this process has worked on, the last one last: what an interruption speaks of."""
+LEAST_MEMORY = 10**9
+"""Bytes that a worker has at least, where there is more than one."""
 MEMORY_SHARE = 0.8
 """Share of the free memory a run may use when the spec names no limit."""
 
@@ -307,8 +309,8 @@ def workspace(
 ) -> Workspace:
     """The machinery of one run, with workers being warmed up."""
     opened = log.find("open") or {}
-    count = ask.budget.workers or os.cpu_count() or 1
-    workers = Workers(count, memory_each(ask, count, log, replay or []), PRELOAD)
+    count, shares = workers_of(ask.budget, os.cpu_count() or 1)
+    workers = Workers(count, memory_each(ask, shares, log, replay or []), PRELOAD)
     limit = None if replay is not None else ask.budget.seconds
     clock = Clock(limit, started=started, used=log.elapsed)
     base = Path(opened.get("base", "."))
@@ -349,13 +351,25 @@ def new_name(ask: Spec) -> str:
     return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{slug}-{secrets.token_hex(2)}"
 
 
-def memory_each(ask: Spec, count: int, log: WorkLog, replay: list[dict[str, Any]]) -> int:
+def workers_of(budget: Budget, cores: int) -> tuple[int, int]:
+    """How many workers there are, and into how many parts the memory is divided.
+
+    The parts decide what fits, so they depend on the cores and not on `workers`; where memory is short there are fewer.
+    """
+    wanted = budget.workers or cores
+    shares = max(cores, wanted)
+    if budget.memory_bytes:
+        shares = min(shares, max(1, budget.memory_bytes // LEAST_MEMORY))
+    return min(wanted, shares), shares
+
+
+def memory_each(ask: Spec, shares: int, log: WorkLog, replay: list[dict[str, Any]]) -> int:
     """Bytes a worker may use; where the machine decides, the log keeps it, for the plan depends on it."""
     if ask.budget.memory_bytes:
-        return ask.budget.memory_bytes // count
+        return ask.budget.memory_bytes // shares
     noted = [line for line in [*replay, *log.lines] if line["do"] == "memory"]
     if not noted:
-        noted = [{"do": "memory", "stage": "plan", "bytes": free_memory() // count}]
+        noted = [{"do": "memory", "stage": "plan", "bytes": free_memory() // shares}]
         log.append(noted[0])
     return int(noted[-1]["bytes"])
 

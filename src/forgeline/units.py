@@ -1,40 +1,26 @@
-"""Units of work: one candidate without one fold, fitted in a worker, logged, never done twice.
-
-Shapes: N training rows, F features, K outputs.
-"""
+"""Units of work: one candidate without one fold, given to a worker, logged, never done twice."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
-from forgeline import catalog, kinds, models, records
-from forgeline.engine import arrays as tables
-from forgeline.engine import encode
+from forgeline import records
 from forgeline.engine.controller import PROBES, Key, Listed, Schedule
-from forgeline.engine.graph import Graph
-from forgeline.engine.seeds import Seed
-from forgeline.engine.store import Artefacts
 from forgeline.engine.workers import Job, Outcome
+from forgeline.errors import BadInput
 from forgeline.models import Data
-from forgeline.records import Candidate, Ref, Unit
+from forgeline.records import Candidate, Unit
 
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
 
 SMALLEST_SHARE = 0.1
 """A unit that goes over its memory is tried with half its rows, down to this share of those it was to have."""
-CHECKED_ROWS = 4096
-"""Rows on which every graph is compared with its model."""
-TOLERANCE = 1e-5
-"""Largest difference between a model and its graph: probabilities, or values in standard deviations."""
 
 
 @dataclass
@@ -68,6 +54,11 @@ class Bench:
     def spent(self) -> float:
         """Work units that were counted so far; the sum is the same in whatever order units came back."""
         return math.fsum(self.works.values())
+
+    @property
+    def folds(self) -> int:
+        """Folds of the training rows."""
+        return self.refinement.facts.fold_count
 
     def __post_init__(self) -> None:
         """Read what was found and measured before this process began, or in the run that is replayed."""
@@ -107,9 +98,13 @@ class Bench:
         """
         closed = self.work.decided("close", stage="train", phase=phase)
         if closed:
-            schedule = Listed([(name, fold) for name, fold in closed["units"]])
+            keys = [(name, fold) for name, fold in closed["units"]]
+            check_planned([name for name, _ in keys], self.candidates)
+            schedule = Listed(keys)
             self.lost |= closed.get("lost", {})
         desk = Desk(self, schedule, finished_units(self.work), told)
+        if closed or self.timed:
+            desk.recall(of_phase(phase, self.folds, closed))
         with self.work.progress(phase, len(closed["units"]) if closed else 0, None if closed else share) as bar:
             for outcome in self.work.workers.feed(desk.give, remaining):
                 if unit := desk.take(outcome):
@@ -127,7 +122,7 @@ class Bench:
             "artefacts": str(self.work.artefacts.folder),
             "table": {ref.name: ref.digest for ref in facts.table},
             "folds": facts.folds.digest,
-            "recipe": facts.recipes[min(fold, facts.fold_count)].digest,
+            "recipe": facts.recipes[min(fold, self.folds)].digest,
             "candidate": candidate.name,
             "family": candidate.family,
             "setting": candidate.setting,
@@ -139,8 +134,24 @@ class Bench:
             "quantile": self.quantile,
             "seed": (self.work.seed.root, self.work.seed.path),
         }
-        what = f"all rows {fold - facts.fold_count + 1}" if fold >= facts.fold_count else f"fold {fold + 1}"
-        return Job(f"{candidate.name} {what}", "forgeline.units:fit_unit", arguments)
+        what = f"all rows {fold - self.folds + 1}" if fold >= self.folds else f"fold {fold + 1}"
+        return Job(f"{candidate.name} {what}", "forgeline.fitting:fit_unit", arguments)
+
+
+def check_planned(names: list[str], candidates: Mapping[str, Candidate]) -> None:
+    """Errors: BadInput where a work log names what this version of the program does not plan."""
+    for name in names:
+        if name not in candidates:
+            remedy = "Take that version, or make the run anew."
+            raise BadInput(f"another version of forgeline planned {name}", where="work.log", remedy=remedy)
+
+
+def of_phase(phase: str, folds: int, closed: Mapping[str, Any] | None) -> Callable[[Key], bool]:
+    """Whether a unit that is there counts for a phase: of one that was closed, only what it finished."""
+    if closed:
+        finished = {(name, fold) for name, fold in closed["units"]}
+        return lambda key: key in finished
+    return lambda key: (key[1] >= folds) == (phase == "refit")
 
 
 @dataclass
@@ -155,6 +166,13 @@ class Desk:
     named: list[Key] = field(default_factory=list)
     results: dict[Key, Unit | None] = field(default_factory=dict)
     again: list[Job] = field(default_factory=list)
+
+    def recall(self, wanted: Callable[[Key], bool]) -> None:
+        """Begin with what was finished before, though there may be no time left to give out anything."""
+        for key, unit in self.before.items():
+            if wanted(key) and key not in self.results and key[0] in self.bench.candidates:
+                self.named.append(key)
+                self.finish(key, unit)
 
     def give(self) -> Job | None:
         """The next unit to fit; one that went over its memory comes first, with fewer rows."""
@@ -236,124 +254,3 @@ def replayed_unit(candidate: str, fold: int, work: Workspace) -> dict[str, Any] 
     lines = [line["unit"] for line in work.replay if line["do"] == "unit"]
     found = [each for each in lines if each["candidate"] == candidate and each["fold"] == fold]
     return found[-1] if found else None
-
-
-def fit_unit(
-    *,
-    artefacts: str,
-    table: dict[str, str],
-    folds: str,
-    recipe: str,
-    candidate: str,
-    family: str,
-    setting: dict[str, Any],
-    fold: int,
-    share: float,
-    steps: int | None,
-    task: kinds.Task,
-    outputs: int,
-    quantile: float | None,
-    seed: tuple[int, tuple[str | int, ...]],
-) -> dict[str, Any]:
-    """In a worker: fit one candidate without one fold, predict that fold, check the graph, store both.
-
-    Where no row is of the fold, all are trained on, and the graph is checked on some of them.
-    """
-    store = Artefacts(Path(artefacts))
-    files = {name: store.folder / digest for name, digest in table.items()}
-    rows = tables.load(files)
-    y_N = np.load(files["target.npy"])
-    weight_N = np.load(files["weight.npy"]) if "weight.npy" in files else None
-    fold_N = np.load(store.folder / folds)
-    fitted_recipe = encode.decode(store.get(recipe))
-    train_N, held_N = np.flatnonzero(fold_N != fold), np.flatnonzero(fold_N == fold)
-    own = Seed(*seed).child("train", candidate, fold)
-    if share < 1:
-        train_N = np.sort(own.child("share").generator().choice(train_N, int(share * len(train_N)), replace=False))
-    y_train, present, center, scale = standardised(y_N[train_N], task)
-    target_NY = encode.target_columns(y_N[train_N], outputs) if fitted_recipe.means else None
-    x_train = encode.transform(fitted_recipe, rows, train_N, target_NY)
-    narrow = task_of(task, present)
-    shape = kinds.Shape(len(train_N), x_train.shape[1], narrow, len(present) or 1, fitted_recipe.flags, quantile)
-    probe_N = held_N if len(held_N) else train_N[:CHECKED_ROWS]
-    x_probe = encode.transform(fitted_recipe, rows, probe_N)
-    held = None
-    if steps is None and len(held_N):
-        judged_N = np.isin(y_N[held_N], present) if present else np.ones(len(held_N), bool)
-        y_held = np.searchsorted(present, y_N[held_N]) if present else (y_N[held_N] - center) / scale
-        some = None if weight_N is None else weight_N[held_N][judged_N]
-        held = kinds.TrainRows(x_probe[judged_N], y_held[judged_N], some, shape) if judged_N.any() else None
-    train_weight = None if weight_N is None else weight_N[train_N]
-    given = kinds.TrainRows(x_train, y_train, train_weight, shape, held, steps)
-    module = catalog.load("families", family)
-    fitted = module.build(shape, setting, own).fit(given)
-    del x_train, given
-    scores_NK = spread_array(np.asarray(fitted.predict(x_probe), dtype=np.float64), present, outputs, task)
-    graph = Graph()
-    scores = fitted.graph(graph, graph.input("x", "float", x_probe.shape[1]))
-    graph.output(spread(graph, scores, present, outputs, task), "scores", "float", outputs)
-    model = graph.model()
-    pace = check_graph(model, x_probe, scores_NK)
-    scores_NK = (scores_NK * scale + center if task == "regression" else scores_NK)[: len(held_N)]
-    data = tables.npy(scores_NK)
-    unit = Unit(
-        candidate=candidate,
-        fold=fold,
-        model=Ref(digest=store.put(model), size_bytes=len(model), name="fragment.onnx"),
-        predictions=Ref(digest=store.put(data), size_bytes=len(data), name="predictions.npy"),
-        share=share,
-        center=center,
-        scale=scale,
-        steps=getattr(fitted, "steps", None),
-        work=float(module.cost(shape, setting).work * getattr(fitted, "done", 1.0)),
-    )
-    return {"unit": msgspec.to_builtins(unit), "predict_seconds_per_row": pace}
-
-
-def standardised(y_N: np.ndarray, task: str) -> tuple[np.ndarray, list[int], float, float]:
-    """(targets as the family sees them, classes that are present, center, scale)."""
-    if task == "regression":
-        center, scale = float(y_N.mean()), float(y_N.std()) or 1.0
-        return (y_N - center) / scale, [], center, scale
-    present, codes_N = np.unique(y_N, return_inverse=True)
-    return codes_N.astype(np.int64), [int(each) for each in present], 0.0, 1.0
-
-
-def task_of(task: kinds.Task, present: list[int]) -> kinds.Task:
-    """A fold may have fewer classes than the table: two of them make a binary task."""
-    return "binary" if task != "regression" and len(present) == 2 else task
-
-
-def spread(graph: Graph, scores: str, present: list[int], outputs: int, task: str) -> str:
-    """Scores with a zero column for each class that this fold's training rows lacked."""
-    if task == "regression" or len(present) == outputs:
-        return scores
-    zero = graph.add("Mul", graph.add("Gather", scores, graph.constant([0], np.int64), axis=1), graph.constant([[0.0]]))
-    places = [present.index(each) if each in present else len(present) for each in range(outputs)]
-    both = graph.add("Concat", scores, zero, axis=1)
-    return graph.add("Gather", both, graph.constant(places, np.int64), axis=1)
-
-
-def spread_array(scores_NK: np.ndarray, present: list[int], outputs: int, task: str) -> np.ndarray:
-    """Twin of `spread`."""
-    if task == "regression" or len(present) == outputs:
-        return scores_NK
-    wide_NK = np.zeros((len(scores_NK), outputs))
-    wide_NK[:, present] = scores_NK
-    return wide_NK
-
-
-def check_graph(model: bytes, x_NF: np.ndarray, scores_NK: np.ndarray, *, most_rows: int = CHECKED_ROWS) -> float:
-    """Compare the graph with the model on held-out rows; the graph's seconds a row. Errors: ArithmeticError."""
-    x_NF, scores_NK = x_NF[:most_rows], scores_NK[:most_rows]
-    if not len(x_NF):
-        return 0.0
-    session = models.open_session(model)
-    given = x_NF if len(x_NF) > 1 else np.repeat(x_NF, 2, axis=0)
-    began = time.perf_counter()
-    answers = session.run(None, {"x": given})[0][: len(x_NF)]
-    seconds = time.perf_counter() - began
-    worst = float(np.abs(answers - scores_NK).max())
-    if not worst <= TOLERANCE:
-        raise ArithmeticError(f"the graph differs from the model by {worst:.2e}")
-    return seconds / len(x_NF)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from forgeline.engine.rows import RowSource
 
 PRELOAD = (
-    *("forgeline.stages.train", "forgeline.stages.refine", "lightgbm", "onnxruntime", "scipy.optimize"),
+    *("forgeline.fitting", "forgeline.recipes", "lightgbm", "onnxruntime", "scipy.optimize"),
     *("sklearn.cluster", "sklearn.ensemble", "sklearn.linear_model", "catboost"),
 )
 """Imported once, by the forkserver, before the first worker is asked for."""
@@ -137,14 +137,15 @@ class Workspace:
         found = [line for line in self.replay if all(line.get(key) == value for key, value in wanted.items())]
         return found[-1] if found else None
 
-    def affords(self, what: str, *, stage: str, share: float) -> bool:
-        """Whether a look may begin that a short time budget does without: no more than `share` of it is gone.
+    def affords(self, what: str, *, stage: str, share: float, seconds: float = 0.0) -> bool:
+        """Whether a look may begin that a short time budget does without: once the `seconds` that it is expected to
+        take are over, no more than `share` of the budget is gone.
 
         What may not goes into the work log, and a replay does without it, too.
         """
         if self.decided("skip", stage=stage, what=what):
             return False
-        if self.clock.limit is None or self.clock.elapsed <= share * self.clock.limit:
+        if self.clock.limit is None or self.clock.elapsed + seconds <= share * self.clock.limit:
             return True
         self.note("skip", stage=stage, what=what)
         return False

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 import forgeline as fl
-from forgeline import catalog, kinds, records, runner, session, units
+from forgeline import catalog, fitting, kinds, records, runner, session
 from forgeline.engine import arrays, encode
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts, Store, WorkLog
@@ -115,7 +115,7 @@ def test_the_graph_equals_the_mean_of_native_models(runs, target):
         for unit in member.shipped:
             recipe = encode.decode(store.get(facts.recipes[min(unit.fold, facts.fold_count)].digest))
             here_N = np.flatnonzero(fold_N != unit.fold)
-            y, present, center, scale = units.standardised(y_N[here_N], task)
+            y, present, center, scale = fitting.standardised(y_N[here_N], task)
             target_NY = encode.target_columns(y_N[here_N], outputs) if recipe.means else None
             x_NF = encode.transform(recipe, table, here_N, target_NY)
             shape = kinds.Shape(len(here_N), x_NF.shape[1], task, len(present) or 1)
@@ -269,6 +269,18 @@ def test_a_class_of_one_row(line, table):
     found = run.release.predict(frame)
     assert {"probability_0", "probability_1", "probability_2", "probability_9"} < set(found.columns)
     assert found.select(pl.sum_horizontal(pl.col("^probability_.*$"))).to_numpy() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_two_classes_of_which_a_fold_lacks_one(line, table, tmp_path):
+    """Without the fold that holds the only row of its class, a model is certain."""
+    frame = table("hired", 120)
+    frame.with_columns(pl.when(pl.col("hired") == "yes").then(1).otherwise(0).alias("hired")).write_csv(
+        tmp_path / "test.csv"
+    )
+    frame = frame.with_columns(pl.when(pl.int_range(pl.len()) == 7).then(1).otherwise(0).alias("hired"))
+    run = line(frame, "hired", split={"file": str(tmp_path / "test.csv")}, gates={"findings.blocking": ">= 0"})
+    assert run.verdict == "passed"
+    assert set(run.release.predict(frame)["prediction"]) <= {0, 1}
 
 
 @pytest.mark.parametrize(
@@ -461,8 +473,12 @@ def test_too_little_work_ends_before_any_model(line, table, tmp_path):
 
 
 def test_too_little_memory_ends_with_what_to_do(line, table):
-    with pytest.raises(BudgetSpent, match=r"memory .*Give a larger \[budget\] memory"):
-        line(table("hired", 160), "hired", budget={"memory": "256MB", "workers": 8})
+    with pytest.raises(BudgetSpent, match=r"needs 0.* GB of 0.* GB.*Give a larger \[budget\] memory"):
+        line(table("hired", 160), "hired", budget={"memory": "256MB"}, train={"families": ["catboost"]})
+
+
+def test_where_memory_is_short_there_are_fewer_workers(line, table):
+    assert done(line(table("hired", 160), "hired", budget={"memory": "256MB", "workers": 8}))["release"]
 
 
 # ---------------------------------------------------------------- gates

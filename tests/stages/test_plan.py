@@ -134,12 +134,6 @@ def test_what_fits_the_memory_of_one_worker():
     assert judged[1].why == "needs 0.60 GB of 0.50 GB"
 
 
-def workplace(memory_bytes=10**12):
-    """A workspace without a log, whose workers may hold so much."""
-    workers = SimpleNamespace(memory_bytes=memory_bytes, count=2)
-    return SimpleNamespace(workers=workers, decided=lambda do, **where: None)
-
-
 def many(rows, families=("linear", "extra_trees", "network")):
     shape = kinds.Shape(rows, 20, "regression", 1)
     return shape, plan.candidates(spec.Train(families=list(families)), shape, LEARNED)
@@ -147,14 +141,14 @@ def many(rows, families=("linear", "extra_trees", "network")):
 
 def test_small_tables_are_never_sampled():
     shape, candidates = many(30_000)
-    assert plan.sampled(candidates, shape, 5, spec.Budget(work=0.1), workplace()) == candidates
+    assert plan.sampled(candidates, shape, 5, 0.1, 10**12) == candidates
 
 
 def test_large_tables_begin_with_the_share_of_rows_that_the_budget_bears():
     shape, candidates = many(4_000_000)
-    everything = plan.sampled(candidates, shape, 2, spec.Budget(work=10_000), workplace())
+    everything = plan.sampled(candidates, shape, 2, 10_000, 10**12)
     assert everything[:2] == candidates[:2]
-    begun = plan.sampled(candidates, shape, 2, spec.Budget(work=120), workplace())
+    begun = plan.sampled(candidates, shape, 2, 120, 10**12)
     cheapest = min((each for each in begun if each.family != "linear"), key=lambda each: each.cost.work)
     assert cheapest.share in (1 / 4, 1 / 16, 1 / 64, 1 / 256)
     assert 2 * cheapest.cost.work <= 120 / 8
@@ -163,10 +157,79 @@ def test_large_tables_begin_with_the_share_of_rows_that_the_budget_bears():
 
 def test_what_a_worker_cannot_hold_gets_fewer_rows():
     shape, candidates = many(4_000_000, ["network"])
-    (first, *_) = plan.sampled(candidates, shape, 2, spec.Budget(work=10**9), workplace(10**9))
+    (first, *_) = plan.sampled(candidates, shape, 2, 10**9, 10**9)
     assert first.share < 1
     assert first.cost.memory_bytes <= 10**9
     assert first.share * shape.rows >= 10_000
+
+
+@pytest.mark.parametrize(("part", "replaced"), [(1.1, None), (0.5, True), (0.05, False), (0.03, False)])
+def test_the_first_candidate_is_bounded_where_the_budget_could_end_before_it(part, replaced):
+    """A fiftieth of its trees are expected to be needed; three times as many stand for all of them."""
+    shape = kinds.Shape(10_000, 20, "regression", 1)
+    first, other = (plan.candidate(name, "lightgbm", BOOSTING, shape, 0.02) for name in ("first", "other"))
+    allowed = 4 * part * 5 * first.cost.work / first.done
+    head, *rest = plan.opened([first, other], shape, 5, allowed)
+    if replaced is None:
+        assert [head, *rest] == [first, other]
+        return
+    assert head.name == "first-brief"
+    assert head.cost.work / head.done == pytest.approx(part * first.cost.work / first.done, rel=0.2)
+    assert head.cost.work == pytest.approx(min(first.cost.work, head.cost.work / head.done), rel=0.01)
+    assert rest == ([other] if replaced else [first, other])
+
+
+BOOSTING = {
+    **{"trees": 2000, "rate": 0.1, "leaves": 31, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0},
+    "extra": False,
+}
+
+
+def test_what_is_brief_goes_before_the_baseline():
+    shape = kinds.Shape(10_000, 20, "binary", 2)
+    straight = plan.candidate("straight", "linear", {"penalty": 1.0}, shape)
+    first = plan.candidate("first", "lightgbm", BOOSTING, shape, 0.02)
+    opened = plan.opened([straight, first], shape, 5, first.cost.work / first.done)
+    assert [each.name for each in opened] == ["first-brief", "straight", "first"]
+
+
+def test_a_family_that_cannot_be_brief_opens_as_it_is():
+    shape, candidates = many(30_000, ["linear"])
+    assert plan.opened(candidates, shape, 5, 1e-6) == candidates
+
+
+def test_what_is_left_is_kept_for_a_replay():
+    notes = []
+    work = SimpleNamespace(
+        decided=lambda do, **where: notes[-1] if notes else None,
+        note=lambda do, **fields: notes.append(fields),
+        clock=SimpleNamespace(remaining=50.0),
+        workers=SimpleNamespace(count=2),
+    )
+    assert plan.allowance(spec.Budget(work=7), work) == 7
+    assert not notes
+    assert plan.allowance(spec.Budget(time="60s"), work) == 100
+    work.clock.remaining = 3.0
+    assert plan.allowance(spec.Budget(time="60s"), work) == 100
+
+
+def test_a_family_that_is_asked_for_twice_has_two_names():
+    asked = spec.Train(families=["lightgbm", {"use": "lightgbm", "trees": 5}, {"use": "lightgbm", "trees": 9}])
+    learned = portfolio.Portfolio("", {"lightgbm-1": Point("lightgbm")}, [Order("classes", None, ["lightgbm-1"])])
+    found = {each.name: each.setting["trees"] for each in plan.candidates(asked, SHAPE, learned)}
+    assert sorted(found) == ["lightgbm-1", "lightgbm-1.2", "lightgbm-1.3"]
+    assert set(found.values()) == {5, 9, 100}
+
+
+def test_a_portfolio_that_sets_what_a_family_has_not_is_refused():
+    learned = Portfolio("", {"a": Point("network", {"widht": 9})}, [Order("classes", None, ["a"])])
+    with pytest.raises(BadInput, match=r"point a sets widht.*Did you mean width\?"):
+        plan.candidates(spec.Train(families=["network"]), SHAPE, learned)
+
+
+def test_a_value_that_makes_no_sense_is_refused():
+    with pytest.raises(BadInput, match="lightgbm cannot have least = 0"):
+        plan.candidates(spec.Train(families=[{"use": "lightgbm", "least": 0}]), SHAPE, LEARNED)
 
 
 def test_a_candidate_keeps_all_but_its_verdict():

@@ -4,13 +4,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from forgeline import records, spec, units
+from forgeline import fitting, records, spec, units
 from forgeline.engine.clock import Clock
 from forgeline.engine.controller import Listed
 from forgeline.engine.graph import Graph
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts, Store, WorkLog
 from forgeline.engine.workers import Workers
+from forgeline.errors import BadInput
 from forgeline.models import open_session
 from forgeline.records import Ref, Unit
 from forgeline.stages import train
@@ -45,39 +46,39 @@ def a_plan(*names, fits=True):
 
 
 def test_values_are_given_to_families_in_standard_units():
-    y, present, center, scale = units.standardised(np.array([1.0, 3.0, 5.0, 7.0]), "regression")
+    y, present, center, scale = fitting.standardised(np.array([1.0, 3.0, 5.0, 7.0]), "regression")
     assert (center, scale, present) == (4.0, pytest.approx(5**0.5), [])
     assert y * scale + center == pytest.approx([1.0, 3.0, 5.0, 7.0])
-    assert units.standardised(np.array([2.0, 2.0]), "regression")[3] == 1.0
+    assert fitting.standardised(np.array([2.0, 2.0]), "regression")[3] == 1.0
 
 
 def test_classes_are_counted_from_0_without_gaps():
-    y, present, center, scale = units.standardised(np.array([5, 1, 5, 3]), "multiclass")
+    y, present, center, scale = fitting.standardised(np.array([5, 1, 5, 3]), "multiclass")
     assert (y.tolist(), present, center, scale) == ([2, 0, 2, 1], [1, 3, 5], 0.0, 1.0)
 
 
 def test_two_classes_left_make_a_binary_task():
-    assert units.task_of("multiclass", [0, 2]) == "binary"
-    assert units.task_of("multiclass", [0, 1, 2]) == "multiclass"
-    assert units.task_of("regression", []) == "regression"
+    assert fitting.task_of("multiclass", [0, 2]) == "binary"
+    assert fitting.task_of("multiclass", [0, 1, 2]) == "multiclass"
+    assert fitting.task_of("regression", []) == "regression"
 
 
 @pytest.mark.parametrize("present", [[0, 2], [1, 2, 3], [0, 1, 2, 3], [3]])
 def test_a_class_the_fold_lacked_has_probability_0(present):
     scores = DRAW.random((5, len(present))).astype(np.float32)
-    wide = units.spread_array(scores, present, 4, "multiclass")
+    wide = fitting.spread_array(scores, present, 4, "multiclass")
     assert wide.shape == (5, 4)
     assert np.array_equal(wide[:, present], scores)
     assert not np.delete(wide, present, axis=1).any()
     graph = Graph()
     x = graph.input("x", "float", len(present))
-    graph.output(units.spread(graph, x, present, 4, "multiclass"), "y", "float", 4)
+    graph.output(fitting.spread(graph, x, present, 4, "multiclass"), "y", "float", 4)
     assert np.array_equal(open_session(graph.model()).run(None, {"x": scores})[0], wide)
 
 
 def test_values_are_not_spread():
     scores = DRAW.random((5, 1))
-    assert units.spread_array(scores, [], 1, "regression") is scores
+    assert fitting.spread_array(scores, [], 1, "regression") is scores
 
 
 # ---------------------------------------------------------------- the graph is checked
@@ -92,9 +93,9 @@ def double(by=2.0):
 
 def test_a_graph_that_equals_its_model_passes_and_is_timed():
     x = DRAW.random((10, 2)).astype(np.float32)
-    assert units.check_graph(double(), x, 2.0 * x) > 0
-    assert units.check_graph(double(), x[:1], 2.0 * x[:1]) > 0
-    assert units.check_graph(double(), x[:0], x[:0]) == 0.0
+    assert fitting.check_graph(double(), x, 2.0 * x) > 0
+    assert fitting.check_graph(double(), x[:1], 2.0 * x[:1]) > 0
+    assert fitting.check_graph(double(), x[:0], x[:0]) == 0.0
 
 
 @pytest.mark.parametrize("wrong", [1e-4, np.nan])
@@ -103,10 +104,14 @@ def test_a_graph_that_differs_is_refused(wrong):
     scores = 2.0 * x.astype(np.float64)
     scores[3, 1] += wrong
     with pytest.raises(ArithmeticError, match="the graph differs from the model by"):
-        units.check_graph(double(), x, scores)
+        fitting.check_graph(double(), x, scores)
 
 
 # ---------------------------------------------------------------- units
+
+
+def a_judge(bench, work_limit=None):
+    return SimpleNamespace(bench=bench, plan=SimpleNamespace(facts=SimpleNamespace(work_limit=work_limit)))
 
 
 def a_bench(plan, work, folds=2):
@@ -117,14 +122,27 @@ def a_bench(plan, work, folds=2):
 def test_candidates_count_when_all_their_folds_are_done():
     bench = a_bench(a_plan("b", "a", "c"), SimpleNamespace(replay=[], log=SimpleNamespace(lines=[])))
     done = {("a", 0): unit("a", 0), ("a", 1): unit("a", 1), ("b", 0): unit("b", 0)}
-    assert [(each.candidate, len(each.units)) for each in train.complete(done, bench)] == [("a", 2)]
+    assert [(each.candidate, len(each.units)) for each in train.complete(done, a_judge(bench))] == [("a", 2)]
 
 
 def test_where_none_is_done_those_count_that_share_most_folds():
     bench = a_bench(a_plan("a", "b", "c", "d"), SimpleNamespace(replay=[], log=SimpleNamespace(lines=[])), folds=5)
     done = {key: unit(*key) for key in (("a", 0), ("b", 0), ("b", 1), ("c", 0), ("c", 1), ("d", 1))}
-    assert [each.candidate for each in train.complete(done, bench)] == ["b", "c"]
-    assert train.complete({}, bench) == []
+    assert [each.candidate for each in train.complete(done, a_judge(bench))] == ["b", "c"]
+    assert train.complete({}, a_judge(bench)) == []
+
+
+def test_what_was_probed_goes_before_a_baseline_that_is_done():
+    bench = a_bench(a_plan("straight", "trees"), SimpleNamespace(replay=[], log=SimpleNamespace(lines=[])), folds=5)
+    bench.candidates["trees"] = msgspec.structs.replace(bench.candidates["trees"], family="lightgbm")
+    done = {("straight", fold): unit("straight", fold) for fold in range(5)} | {("trees", 0): unit("trees", 0)}
+    assert [(each.candidate, len(each.units)) for each in train.complete(done, a_judge(bench))] == [("straight", 5)]
+    done[("trees", 2)] = unit("trees", 2)
+    assert [(each.candidate, len(each.units)) for each in train.complete(done, a_judge(bench))] == [
+        ("straight", 2),
+        ("trees", 2),
+    ]
+    assert [each.candidate for each in train.complete(done, a_judge(bench, 5.0))] == ["straight"]
 
 
 def test_units_whose_files_are_torn_are_not_finished(tmp_path):
@@ -164,6 +182,32 @@ def test_a_replay_is_told_what_was_lost(tmp_path):
     assert bench.fit(Listed([("a", 0), ("a", 1)]), "train", lambda: 1.0, lambda done: None) == {}
     assert bench.lost == {"a fold 1": "memory"}
     assert bench.work.log.find("close")["lost"] == bench.lost
+
+
+def test_what_is_in_the_log_counts_though_no_time_is_left(tmp_path):
+    """A run that was killed after its last fold goes on from there, in whatever phase."""
+    bench = a_bench(a_plan("a"), a_workspace(tmp_path))
+    bench.work.clock = Clock(1.0, started=0.0)
+    for fold in (0, 1, 2):
+        bench.work.note(
+            "unit", stage="train", unit=whole_unit(bench.work, fold), seconds=1.0, predict_seconds_per_row=0.0
+        )
+    for phase, folds in (("train", [0, 1]), ("refit", [2])):
+        for _ in range(2):  # once before the phase was closed, once after
+            found = bench.fit(Listed([("a", fold) for fold in range(3)]), phase, lambda: 0.0, lambda done: None)
+            assert [fold for _, fold in found] == folds
+
+
+def whole_unit(work, fold):
+    ref = Ref(digest=work.artefacts.put(bytes([fold])), size_bytes=1)
+    return Unit(candidate="a", fold=fold, model=ref, predictions=ref, share=1.0)
+
+
+def test_a_log_of_another_version_is_refused(tmp_path):
+    line = {"do": "close", "stage": "train", "phase": "train", "units": [["b", 0]], "lost": {}}
+    bench = a_bench(a_plan("a"), a_workspace(tmp_path, [line]))
+    with pytest.raises(BadInput, match="another version of forgeline planned b"):
+        bench.fit(Listed([("a", 0)]), "train", lambda: 1.0, lambda done: None)
 
 
 def test_later_folds_make_as_many_steps_as_the_first_two_chose_on_average(tmp_path):

@@ -14,8 +14,8 @@ from itertools import combinations, permutations
 import msgspec
 import numpy as np
 
+from forgeline.engine import forest
 from forgeline.engine.graph import Graph
-from forgeline.engine.probe import TREES
 from forgeline.engine.seeds import Seed
 from forgeline.engine.threads import side_by_side
 
@@ -165,15 +165,8 @@ def quick(
     x_NF: np.ndarray, target_NY: np.ndarray, asked_MF: np.ndarray, task: str, *, trees: int = 60
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a boosted forest says of other rows [M, Y], and the gain of each feature [F]."""
-    import lightgbm
-
     columns = target_NY.shape[1]
-    several = columns > 1
-    objective = "l2" if task == "regression" else "multiclass" if several else "binary"
-    parameters = TREES | {"objective": objective, "num_threads": 1, "deterministic": True, "force_row_wise": True}
-    parameters |= {"seed": 0, "verbose": -1} | ({"num_class": columns} if several else {})
-    y_N = target_NY.argmax(axis=1) if several else target_NY[:, 0]
-    rounds = max(20, int(trees * (2 / columns) ** 0.5)) if several else trees
-    booster = lightgbm.train(parameters, lightgbm.Dataset(x_NF, y_N, params=parameters), num_boost_round=rounds)
+    y_N = target_NY.argmax(axis=1) if columns > 1 else target_NY[:, 0]
+    booster = forest.grow(x_NF, y_N, aim=forest.objective(task, columns), outputs=columns, trees=trees)
     p_MY = np.asarray(booster.predict(asked_MF, num_threads=1), np.float64).reshape(len(asked_MF), columns)
     return p_MY, np.asarray(booster.feature_importance("gain"), np.float64)

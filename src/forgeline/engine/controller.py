@@ -51,7 +51,8 @@ class Listed(Schedule[R]):
 
     def next(self, named: Sequence[Key], results: Mapping[Key, R | None]) -> Key | None:
         """The next of the list."""
-        return self.order[len(named)] if len(named) < len(self.order) else None
+        taken = set(named)
+        return next((key for key in self.order if key not in taken), None)
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ class Controller(Schedule[R], Generic[R]):
     anyhow: bool = False
     """Whether to begin though no candidate can be finished: some folds are better than none."""
     opening: str | None = None
-    """The candidate that is finished first of all."""
+    """The candidate that is finished first of all; None until it has begun, and where none may."""
+    begun: bool = False
     beside: Sequence[str] = ()
     """Entrants that are finished whatever they promise, if they can be paid for: what others are compared with."""
     weights: dict[tuple[str, ...], Mapping[str, float]] = field(default_factory=dict)
@@ -103,8 +105,8 @@ class Controller(Schedule[R], Generic[R]):
     def next(self, named: Sequence[Key], results: Mapping[Key, R | None]) -> Key | None:
         """The unit that is next, of those that can be paid for."""
         taken = set(named)
-        if not named:
-            self.opening = self.cheap_enough(self.left(named, results), results)
+        if not self.begun:
+            self.opening, self.begun = self.cheap_enough(self.left(named, results), results, taken), True
         if self.opening is None:
             return None
         left, promising = self.left(named, results), self.promising(results)
@@ -124,9 +126,9 @@ class Controller(Schedule[R], Generic[R]):
             return self.probe(taken, results, left, promising)
         return None
 
-    def cheap_enough(self, left: float, results: Mapping[Key, R | None]) -> str | None:
+    def cheap_enough(self, left: float, results: Mapping[Key, R | None], taken: set[Key]) -> str | None:
         """The first entrant that can be finished; where none can, the cheapest one, or nobody."""
-        price = {name: (self.folds + self.closing(name)) * self.price(name, results) for name in self.entrants}
+        price = {name: self.owed(name, taken, results) for name in self.entrants}
         able = [name for name in self.entrants if price[name] <= left]
         return able[0] if able else min(price, key=lambda name: price[name]) if self.anyhow else None
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from forgeline.engine.probe import TREES, Cross, Probe
+from forgeline.engine import forest
+from forgeline.engine.probe import Cross, Probe
 from forgeline.engine.threads import side_by_side
 
 SIDES = ("above", "up to")
@@ -165,16 +166,16 @@ def explained(probe: Probe, value_S: np.ndarray, others: Sequence[str], *, most_
 
 def error(y_S: np.ndarray, x_SF: np.ndarray, fold_S: np.ndarray, seed: int, native: list[int]) -> float:
     """Squared error of a cautious forest out of fold."""
-    import lightgbm
-
-    parameters = TREES | {"objective": "l2", "num_leaves": 8, "learning_rate": 0.05, "lambda_l2": 5.0, "verbose": -1}
-    parameters |= {"num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": seed}
-    parameters |= {"min_data_in_leaf": max(5, len(y_S) // 80)}
+    cautious: dict[str, Any] = {
+        "num_leaves": 8,
+        "learning_rate": 0.05,
+        "lambda_l2": 5.0,
+        "min_data_in_leaf": max(5, len(y_S) // 80),
+    }
 
     def of(fold: int) -> float:
         train, held = fold_S != fold, fold_S == fold
-        data = lightgbm.Dataset(x_SF[train], y_S[train], categorical_feature=native, params=parameters)
-        model = lightgbm.train(parameters, data, num_boost_round=60)
+        model = forest.grow(x_SF[train], y_S[train], aim="l2", native=native, seed=seed, **cautious)
         return float(((np.asarray(model.predict(x_SF[held], num_threads=1)) - y_S[held]) ** 2).sum())
 
     return sum(side_by_side(of, np.unique(fold_S)))

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from forgeline.engine import split
+from forgeline.engine import forest, split
 from forgeline.engine.cells import Cells, cell_hashes
 from forgeline.engine.seeds import Seed
 from forgeline.engine.threads import side_by_side
 
 MOST_LEVELS = 254
 """Levels of a category that models tell apart; rarer ones are one."""
-TREES = {"learning_rate": 0.1, "num_leaves": 15, "max_bin": 63, "lambda_l2": 1.0, "cat_smooth": 10.0}
 
 
 @dataclass(frozen=True)
@@ -199,28 +198,18 @@ class Probe:
         self, columns: Sequence[str], x_NF: np.ndarray, y_N: np.ndarray, *, trees: int = 60, weight_N: Any = None
     ) -> Model:
         """A boosted forest of some rows; `y_N` as `y_P`."""
-        import lightgbm
-
         center, scale = (float(y_N.mean()), float(y_N.std()) or 1.0) if self.task == "regression" else (0.0, 1.0)
-        target_N = (y_N - center) / scale if self.task == "regression" else y_N
-        objective = "l2" if self.task == "regression" else "binary" if self.outputs == 2 else "multiclass"
-        if self.outputs > 2:
-            trees = max(20, int(trees * (2 / self.outputs) ** 0.5))
-        parameters = TREES | {
-            "objective": objective,
-            "min_data_in_leaf": max(2, min(20, len(y_N) // 40)),
-            "num_threads": 1,
-            "seed": self.seed.integer,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbose": -1,
-        }
-        parameters |= {"num_class": self.outputs} if objective == "multiclass" else {}
-        native = [place for place, name in enumerate(columns) if self.native(name)]
-        data = lightgbm.Dataset(
-            x_NF, target_N, weight=weight_N, categorical_feature=native, params=parameters, free_raw_data=True
+        booster = forest.grow(
+            x_NF,
+            (y_N - center) / scale if self.task == "regression" else y_N,
+            aim=forest.objective(self.task, self.outputs),
+            outputs=self.outputs,
+            trees=trees,
+            weight_N=weight_N,
+            native=[place for place, name in enumerate(columns) if self.native(name)],
+            seed=self.seed.integer,
+            min_data_in_leaf=max(2, min(20, len(y_N) // 40)),
         )
-        booster = lightgbm.train(parameters, data, num_boost_round=trees)
         return Model((booster,), tuple(columns), self.task, self.outputs, center, scale)
 
     def cross(self, columns: Iterable[str] | None = None, *, without: Iterable[str] = (), folds: int = 3) -> Cross:

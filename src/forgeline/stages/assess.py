@@ -61,8 +61,8 @@ ACROSS = ("leak.duplicate", "leak.near_duplicate", "leak.group", "leak.time", "l
 """Leaks between training rows and a test file: they make a score on that file too good."""
 ROUNDS = (0, 1, 2, 3)
 """Checks without a fit, then fitted ones, then those that read what the others found, last of all label errors."""
-CHECKS_SHARE, QUEUE_SHARE = 0.25, 0.3
-"""Shares of a time limit after which no fitted check begins, and fixes are not tried any more."""
+LOOK_SHARE = 0.25
+"""Share of a time limit after which no fitted check begins, and no fix is tried any more."""
 NO_TIME = "the time budget was too short"
 """Why a check did not judge, or a number is not known."""
 
@@ -86,7 +86,7 @@ def assess(
     review.settled(decisions, found, ask.review)
     found += [*unused(ask, found), *review.unused(decisions, found, ask.review), *hurried(not_applicable)]
     no_queue = why_no_queue(target, work)
-    queue = None if no_queue else remediation.queue(view, found, lambda rows: rows_of(rows, looked.ids_N, work))
+    queue = None if no_queue else tried(view, found, looked, work)
     found = with_gains(found, queue)
     signed = accepted(ask, found, decisions)
     told = groups_of(view, target)
@@ -318,7 +318,7 @@ def run_checks(
     for number in ROUNDS:
         seen = replace(view, found=tuple(found))
         for name in (name for name, check in checks.items() if getattr(check, "round", 0) == number):
-            if number > 0 and not lacks[name] and not work.affords(name, stage="assess", share=CHECKS_SHARE):
+            if number > 0 and not lacks[name] and not work.affords(name, stage="assess", share=LOOK_SHARE):
                 lacks[name] = NO_TIME
             if not lacks[name]:
                 found += checks[name].check(seen, target, **options.get(name, {}))
@@ -421,7 +421,17 @@ def why_no_queue(target: pl.Series | None, work: Workspace) -> str:
     """Why fixes are not tried; empty when they are."""
     if target is None:
         return "no target was named, so nothing can be gained or lost"
-    return "" if work.affords("the remediation queue", stage="assess", share=QUEUE_SHARE) else NO_TIME
+    return "" if work.affords("the remediation queue", stage="assess", share=LOOK_SHARE) else NO_TIME
+
+
+def tried(view: View, found: list[Finding], looked: Looked, work: Workspace) -> Queue:
+    """The remediation queue, of as many trials as a time budget allows."""
+    return remediation.queue(
+        view,
+        found,
+        lambda rows: rows_of(rows, looked.ids_N, work),
+        may_try=lambda number: work.affords(f"trial {number + 1} of a fix", stage="assess", share=LOOK_SHARE),
+    )
 
 
 def score(queue: Queue | None, no_queue: str) -> dict[str, Number]:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from forgeline import catalog, experience, kinds, models, portfolio, records, spec
-from forgeline.contest import GROWTH, at_share
+from forgeline.contest import GROWTH, at, at_share, expected
 from forgeline.errors import BadInput
 from forgeline.records import Candidate, Number, Table
 
@@ -47,7 +47,8 @@ def plan(
     priced = with_borrowed(priced, lent, shape)
     if not priced:
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
-    priced = sampled(priced, shape, folds, budget, work)
+    allowed = allowance(budget, work)
+    priced = opened(sampled(priced, shape, folds, allowed, work.workers.memory_bytes), shape, folds, allowed)
     judged = judge(priced, folds, budget, work)
     higher = bool(catalog.load("metrics", metric).higher_is_better)
     fitting = [each for each in judged if each.fits]
@@ -82,6 +83,7 @@ class Loan(msgspec.Struct, frozen=True):
     setting: dict[str, Any]
     run: str
     distance: float
+    done: float = 1.0
 
 
 def borrow(
@@ -104,7 +106,10 @@ def borrow(
     near = experience.similar(work.store.root, str(snapshot.facts.task), metric, features)
     found = [each for each in experience.borrowed(near) if each.tried.family in competing]
     loans = [
-        Loan(f"borrowed-{place}", each.tried.family, each.tried.setting, each.run, round(each.distance, 3))
+        Loan(
+            *(f"borrowed-{place}", each.tried.family, each.tried.setting, each.run),
+            *(round(each.distance, 3), each.tried.done),
+        )
         for place, each in enumerate(found, 1)
     ]
     work.note("borrowed", stage="plan", loans=loans)
@@ -116,11 +121,16 @@ def with_borrowed(priced: list[Candidate], lent: list[Loan], shape: kinds.Shape)
 
     What a family has learned to vary since a lesson was kept is at its default.
     """
-    found = [
-        candidate(each.name, each.family, default | each.setting, shape)
-        for each in lent
-        for default in catalog.load("families", each.family).space(shape).points[:1]
-    ]
+    found = []
+    for each in lent:
+        for default in catalog.load("families", each.family).space(shape).points[:1]:
+            setting = default | each.setting
+            twin = next((one for one in priced if (one.family, one.setting) == (each.family, setting)), None)
+            done = twin.done if twin else each.done
+            cost = expected(each.family, setting, shape, done)
+            found.append(
+                Candidate(name=each.name, family=each.family, setting=setting, cost=cost, fits=True, why="", done=done)
+            )
     known = [(each.family, each.setting) for each in found]
     rest = [each for each in priced if (each.family, each.setting) not in known]
     return [*rest[:1], *found, *rest[1:]]
@@ -179,7 +189,17 @@ def candidates(train: spec.Train, shape: kinds.Shape, learned: portfolio.Portfol
         )
         ordered.append(lists[place].pop(0))
         spent[place] += ordered[-1].cost.work
-    return ordered
+    return distinct(ordered)
+
+
+def distinct(found: list[Candidate]) -> list[Candidate]:
+    """The candidates, each by a name of its own: a family that is asked for twice has two of the same."""
+    names = [each.name for each in found]
+    times = [names[:place].count(name) + 1 for place, name in enumerate(names)]
+    return [
+        each if time == 1 else msgspec.structs.replace(each, name=f"{each.name}.{time}")
+        for each, time in zip(found, times, strict=True)
+    ]
 
 
 def knows(learned: portfolio.Portfolio, family: str) -> bool:
@@ -200,6 +220,9 @@ def from_portfolio(learned: portfolio.Portfolio, families: list[str], shape: kin
         point = learned.points[name]
         if point.family in families:
             for default in catalog.load("families", point.family).space(shape).points[:1]:
+                for key in point.setting.keys() - default.keys():
+                    what = f"point {name} sets {key}, which {point.family} has not"
+                    raise BadInput(what, where="[plan] portfolio", asked=key, known=default)
                 setting = default | point.setting
                 found.append(candidate(name, point.family, setting, shape, point.done))
                 spent.append(spent[-1] + candidate(name, point.family, setting, typical, point.done).cost.work)
@@ -209,17 +232,16 @@ def from_portfolio(learned: portfolio.Portfolio, families: list[str], shape: kin
 
 def candidate(name: str, family: str, setting: kinds.Setting, shape: kinds.Shape, done: float = 1.0) -> Candidate:
     """A setting with its price; `done` is the share of its steps that will be needed."""
-    module = catalog.load("families", family)
-    cost, cut = module.cost(shape, setting), getattr(module, "cut", None)
-    done = min(1.0, done / cut(shape, setting)) if cut else done
-    cost = msgspec.structs.replace(cost, work=cost.work * done, seconds=cost.seconds * done)
+    cut = getattr(catalog.load("families", family), "cut", None)
+    done = min(1.0, done / cut(shape, setting)) if cut else min(1.0, done)
+    cost = expected(family, setting, shape, done)
     return Candidate(name=name, family=family, setting=setting, cost=cost, fits=True, why="", done=done)
 
 
 def points_of(name: str, options: dict[str, Any], shape: kinds.Shape) -> list[Candidate]:
     """A family's own settings with their prices, or the one that was asked for.
 
-    None when its space is empty: it cannot learn this task.
+    None when its space is empty: it cannot learn this task. Errors: BadInput for a value that makes no sense.
     """
     space = list(catalog.load("families", name).space(shape).points)
     if not space:
@@ -227,7 +249,13 @@ def points_of(name: str, options: dict[str, Any], shape: kinds.Shape) -> list[Ca
     part = {"use": name, **options}
     given = {key: catalog.option(part, key, space[0], "[train] families") for key in options}
     points = [space[0] | given] if given else space
-    return [candidate(f"{name}-{place + 1}", name, setting, shape) for place, setting in enumerate(points)]
+    try:
+        found = [candidate(f"{name}-{place + 1}", name, setting, shape) for place, setting in enumerate(points)]
+    except (ArithmeticError, ValueError):
+        told = ", ".join(f"{key} = {value}" for key, value in given.items())
+        remedy = f"Its defaults are {space[0]}."
+        raise BadInput(f"{name} cannot have {told}", where="[train] families", remedy=remedy) from None
+    return found
 
 
 def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
@@ -270,39 +298,60 @@ def require(name: str) -> None:
         )
 
 
+def allowance(budget: spec.Budget, work: Workspace) -> float:
+    """What may be spent in all: work units, or seconds of one core, of which the work log keeps the first answer."""
+    if budget.units is not None:
+        return budget.units
+    if done := work.decided("left", stage="plan"):
+        return float(done["seconds"])
+    left = work.clock.remaining * work.workers.count
+    work.note("left", stage="plan", seconds=left)
+    return left
+
+
 def sampled(
-    priced: list[Candidate], shape: kinds.Shape, folds: int, budget: spec.Budget, work: Workspace
+    priced: list[Candidate], shape: kinds.Shape, folds: int, allowed: float, memory_bytes: int
 ) -> list[Candidate]:
-    """The candidates on the share of the rows that time and memory bear; the promising ones get more later.
+    """The candidates on the share of the rows that the budget and a worker's memory bear; the promising get more later.
 
     All rows, unless the cheapest candidate that bends would then take more than half of what may be spent; then a
     quarter, a sixteenth, …, so many that it takes an eighth. What a worker cannot hold is halved until it can.
     """
     bending = [each for each in priced if each.family != STRAIGHT] or priced
-    cheapest = min(bending, key=lambda each: each.cost.work)
-    share = begin_with(cheapest, shape, folds, budget, work)
+    share, need = 1.0, folds * min(each.cost.work for each in bending)
+    if need > allowed / 2:
+        while need * share > allowed / 8 and share * shape.rows >= GROWTH * LEAST_ROWS:
+            share /= GROWTH
     found = []
     for each in priced:
         own = each if share == 1 else at_share(each, shape, share)
-        while own.cost.memory_bytes > work.workers.memory_bytes and own.share * shape.rows >= 2 * LEAST_ROWS:
+        while own.cost.memory_bytes > memory_bytes and own.share * shape.rows >= 2 * LEAST_ROWS:
             own = at_share(own, shape, own.share / 2)
         found.append(own)
     return found
 
 
-def begin_with(cheapest: Candidate, shape: kinds.Shape, folds: int, budget: spec.Budget, work: Workspace) -> float:
-    """The share of the rows that candidates begin with; under a time budget the work log keeps it."""
-    if done := work.decided("share", stage="plan"):
-        return float(done["share"])
-    timed = budget.units is None
-    left = work.clock.remaining * work.workers.count if timed else float(budget.units or 0)
-    share, need = 1.0, folds * (cheapest.cost.seconds if timed else cheapest.cost.work)
-    if need > left / 2:
-        while need * share > left / 8 and share * shape.rows >= GROWTH * LEAST_ROWS:
-            share /= GROWTH
-    if timed:
-        work.note("share", stage="plan", share=share)
-    return share
+def opened(
+    priced: list[Candidate], shape: kinds.Shape, folds: int, allowed: float, *, part: float = 0.25, enough: float = 3.0
+) -> list[Candidate]:
+    """The candidates, the first of which takes at most `part` of the budget whatever the data.
+
+    What a setting takes is a prediction. Data that need more steps than most take many times that, and a short budget
+    would end before there is a model that bends: so the steps of the first are bounded. Where the bound is `enough`
+    times what is expected to be needed, the bounded setting stands in its place; else it goes before it.
+    """
+    first = next((each for each in priced if each.family != STRAIGHT), priced[0])
+    brief = getattr(catalog.load("families", first.family), "brief", None)
+    some, most = at(shape, first.share), part * allowed / folds
+    if brief is None or first.cost.work / first.done <= most:
+        return priced
+    setting = brief(some, first.setting, most)
+    whole = expected(first.family, setting, some, 1.0).work
+    head = candidate(
+        f"{first.name.partition('@')[0]}{experience.BRIEF}", first.family, setting, shape, first.cost.work / whole
+    )
+    rest = [each for each in priced if each is not first or whole < enough * first.cost.work]
+    return [at_share(head, shape, first.share), *rest]
 
 
 def judge(priced: list[Candidate], folds: int, budget: spec.Budget, work: Workspace) -> list[Candidate]:

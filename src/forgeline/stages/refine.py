@@ -5,23 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forgeline import catalog, kinds, mending, models, partition, records, review, spec
-from forgeline.engine import arithmetic, encode, ensemble, information, split
+from forgeline import mending, models, partition, recipes, records, review, spec
 from forgeline.engine import arrays as tables
-from forgeline.engine.seeds import Seed
-from forgeline.engine.workers import Job
+from forgeline.engine import encode, split
 from forgeline.errors import BadInput, choices
-from forgeline.records import Finding, Input, Kind, Number, Ref, Step, Table
+from forgeline.recipes import Material, Verdict
+from forgeline.records import Finding, Input, Kind, Number, Step, Table
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from forgeline.engine.arrays import Arrays
     from forgeline.engine.encode import Recipe
     from forgeline.workspace import Workspace
 
@@ -78,8 +75,10 @@ def refine(
     table = [work.put(data, name) for name, data in tables.save(arrays).items()]
     table += [work.put_array(y_N, "target.npy"), work.put_array(sheet.ids, "ids.npy")]
     table += [] if weight_N is None else [work.put_array(weight_N, "weight.npy")]
-    recipes, decision = fit_recipes(sheet, arrays, y_N, fold_N, table, str(facts.task), work)
-    return record(sheet, arrays, table, fold_N, recipes, decision, snapshot, work)
+    assert facts.task is not None
+    material = Material(arrays, y_N, fold_N, facts.task, table, work)
+    chosen, filter_, pairs = fit_recipes(sheet, material)
+    return record(sheet, material, chosen, filter_, pairs, snapshot)
 
 
 # ---------------------------------------------------------------- what is mended
@@ -237,221 +236,35 @@ def several(fold_N: np.ndarray, alike: str) -> np.ndarray:
     return fold_N
 
 
-# ---------------------------------------------------------------- recipes and the filter
+# ---------------------------------------------------------------- recipes
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Whether the filter stays, and why."""
-
-    kept: bool
-    why: str
-    numbers: dict[str, Number]
-    losses_F: np.ndarray | None = None
-    """Of the small model with what was decided, by fold, where it was asked."""
-
-
-def fit_recipes(
-    sheet: Sheet,
-    arrays: Arrays,
-    y_N: np.ndarray,
-    fold_N: np.ndarray,
-    table: list[Ref],
-    task: str,
-    work: Workspace,
-) -> tuple[list[Recipe], Decision]:
-    """A recipe for each fold's training rows, then one for all; with the filter where it does no harm.
+def fit_recipes(sheet: Sheet, material: Material) -> tuple[list[Recipe], Verdict, Verdict]:
+    """A recipe for each fold's training rows, then one for all; what was decided of the filter and of pairs of numbers.
 
     Errors: BadInput when no column carries anything to learn from.
     """
-    everyone = np.arange(len(y_N))
-    outputs = 1 if task == "regression" else int(y_N.max()) + 1
-    views = [(f"train fold {fold}", np.flatnonzero(fold_N != fold)) for fold in range(fold_N.max() + 1)]
-    views += [("train", everyone)]
-    plain, filtered = [], []
-    for name, rows_N in views:
-        target_NY = encode.target_columns(y_N[rows_N], outputs)
-        recipe = encode.fit(arrays, rows_N, None, target_NY)
-        chosen = information.informative(arrays, rows_N, y_N[rows_N], task)
-        plain.append(recipe)
-        filtered.append(encode.fit(arrays, rows_N, chosen, target_NY) if chosen else recipe)
+    plain, filtered = recipes.fitted(material)
+    for (name, rows_N), recipe in zip(material.views, plain, strict=True):
         sheet.did("impute and encode", recipe.columns, f"{len(recipe.features)} features", name, sheet.ids[rows_N])
     if not plain[-1].columns:
         raise BadInput(
             "no column varies, so there is nothing to learn from",
             remedy="Add columns that differ between rows.",
         )
-    decision = judge_filter(plain, filtered, paths(table, work), fold_N, task, work)
-    recipes = filtered if decision.kept else plain
-    for (name, rows_N), recipe in zip(views, recipes, strict=True):
+    filter_ = recipes.judge_filter(material, plain, filtered)
+    for (name, rows_N), recipe in zip(material.views, filter_.recipes, strict=True):
         gone = [column for column in plain[-1].columns if column not in recipe.columns]
-        sheet.did("filter by mutual information", gone, decision.why, name, sheet.ids[rows_N])
-    for name in sorted(set(arrays.columns) - {name for recipe in recipes for name in recipe.columns}):
-        said_nothing = decision.kept and name in plain[-1].columns
+        sheet.did("filter by mutual information", gone, filter_.why, name, sheet.ids[rows_N])
+    used = {name for recipe in filter_.recipes for name in recipe.columns}
+    for name in sorted(set(material.arrays.columns) - used):
+        said_nothing = filter_.kept and name in plain[-1].columns
         sheet.dropped[name] = "no mutual information with the target" if said_nothing else "it does not vary enough"
-    pairs = judge_pairs(recipes, decision.losses_F, views, arrays, y_N, paths(table, work), fold_N, task, work)
-    for (name, rows_N), recipe in zip(views, pairs.recipes, strict=True) if pairs.why else ():
+    pairs = recipes.judge_pairs(material, filter_.recipes, filter_.losses_F)
+    for (name, rows_N), recipe in zip(material.views, pairs.recipes, strict=True) if pairs.why else ():
         named = [pair.name for pair in recipe.pairs]
         sheet.did("sums, differences, products and ratios", named, pairs.why, name, sheet.ids[rows_N])
-    return pairs.recipes, Decision(decision.kept, decision.why, decision.numbers | pairs.numbers)
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The recipes with pairs of numbers where they help."""
-
-    recipes: list[Recipe]
-    why: str
-    """Why they are kept or not; empty where the table is not one to ask about."""
-    numbers: dict[str, Number]
-
-
-def judge_pairs(
-    recipes: list[Recipe],
-    losses_F: np.ndarray | None,
-    views: list[tuple[str, np.ndarray]],
-    arrays: Arrays,
-    y_N: np.ndarray,
-    table: dict[str, str],
-    fold_N: np.ndarray,
-    task: str,
-    work: Workspace,
-) -> Pairs:
-    """Keep pairs of numbers only if a small model's loss falls, by more than its standard error over the folds.
-
-    `losses_F`: what that model loses without them, where it is known.
-    """
-    outputs = 1 if task == "regression" else int(y_N.max()) + 1
-    numbers = [piece for piece in recipes[-1].numbers if piece.value]
-    if outputs > arithmetic.MOST_CLASSES or len(y_N) < arithmetic.LEAST_ROWS or len(numbers) < 2:
-        return Pairs(recipes, "", {})
-    if not work.affords("pairs of numbers", stage="refine", share=FILTER_SHARE):
-        return Pairs(recipes, "not asked: the time budget was too short", {})
-    wider = []
-    for (_, rows_N), recipe in zip(views, recipes, strict=True):
-        target_NY = encode.target_columns(y_N[rows_N], outputs)
-        assert target_NY is not None
-        wider.append(encode.with_pairs(recipe, arrays, rows_N, target_NY, task))
-    if not any(recipe.pairs for recipe in wider):
-        return Pairs(recipes, "no pair of numbers tells what the columns do not", {})
-    asked = [wider] if losses_F is not None else [recipes, wider]
-    losses_RF = quick_losses_of(asked, table, fold_N, task, work)
-    before_F, after_F = losses_RF[0] if losses_F is None else losses_F, losses_RF[-1]
-    gain_F = before_F - after_F
-    error = float(gain_F.std(ddof=1) / np.sqrt(len(gain_F))) if len(gain_F) > 1 else 0.0
-    kept = bool(gain_F.mean() > max(error, LEAST_GAIN * before_F.mean()))
-    before, after = float(before_F.mean()), float(after_F.mean())
-    why = f"{'kept' if kept else 'not kept'}: the cross-validated loss of a small model goes from {before:.5f} to "
-    why += f"{after:.5f}, with a standard error of {error:.5f}"
-    return Pairs(wider if kept else recipes, why, {"pairs.loss_change": change(before, after, fold_N)})
-
-
-def judge_filter(
-    plain: list[Recipe],
-    filtered: list[Recipe],
-    table: dict[str, str],
-    fold_N: np.ndarray,
-    task: str,
-    work: Workspace,
-) -> Decision:
-    """Keep the filter only if the cross-validated score of a small model does not fall without the columns."""
-    if all(with_all.columns == fewer.columns for with_all, fewer in zip(plain, filtered, strict=True)):
-        return Decision(False, "every column carries information about the target", {})
-    if not work.affords("the filter", stage="refine", share=FILTER_SHARE):
-        return Decision(False, "not kept: the time budget was too short to judge it", {})
-    losses_RF = quick_losses_of([plain, filtered], table, fold_N, task, work)
-    before, after = (float(each) for each in losses_RF.mean(axis=1))
-    kept = after <= before
-    says = "kept" if kept else "not kept"
-    why = f"{says}: the cross-validated loss of a small model goes from {before:.5f} to {after:.5f}"
-    return Decision(kept, why, {"filter.loss_change": change(before, after, fold_N)}, losses_RF[int(kept)])
-
-
-def change(before: float, after: float, fold_N: np.ndarray) -> Number:
-    """By how much a small model's loss changes, and on how many rows."""
-    return Number(value=after - before, n=min(QUICK_ROWS, len(fold_N)))
-
-
-def quick_losses_of(
-    several: list[list[Recipe]],
-    table: dict[str, str],
-    fold_N: np.ndarray,
-    task: str,
-    work: Workspace,
-) -> np.ndarray:
-    """Held-out loss of a small model of each of several recipes without each fold, on a sample [recipes, folds]."""
-    picked = np.linspace(0, len(fold_N) - 1, min(QUICK_ROWS, len(fold_N))).astype(int)
-    jobs = [
-        Job(
-            f"quick fold {fold + 1}",
-            "forgeline.stages.refine:quick_losses",
-            {
-                "table": table,
-                "recipes": [encode.encode(recipes[fold]) for recipes in several],
-                "train_N": picked[fold_N[picked] != fold],
-                "held_N": picked[fold_N[picked] == fold],
-                "task": task,
-                "seed": work.seed.child("refine", "filter"),
-            },
-        )
-        for fold in range(fold_N.max() + 1)
-    ]
-    outcomes = work.workers.run(jobs, lambda: float("inf"))
-    losses = {outcome.job.name: outcome.answer() for outcome in outcomes}
-    return np.array([losses[job.name] for job in jobs]).T
-
-
-def paths(table: list[Ref], work: Workspace) -> dict[str, str]:
-    """Where workers find the arrays."""
-    return {ref.name: str(work.artefacts.folder / ref.digest) for ref in table}
-
-
-QUICK_ROWS = 20_000
-"""Rows that small models are judged on."""
-LEAST_GAIN = 0.001
-"""Share of the loss that pairs of numbers must take off at least."""
-FILTER_SHARE = 0.4
-"""Share of a time limit after which the filter is not judged any more."""
-QUICK = {
-    **{"trees": 40, "rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0},
-    "extra": False,
-}
-"""A small boosted forest: what columns are judged with."""
-
-
-def quick_losses(
-    *,
-    table: dict[str, str],
-    recipes: list[bytes],
-    train_N: np.ndarray,
-    held_N: np.ndarray,
-    task: kinds.Task,
-    seed: Seed,
-) -> list[float]:
-    """In a worker: held-out loss of a small model for each recipe (log loss, or squared error in units of the
-    variance)."""
-    files = {name: Path(path) for name, path in table.items()}
-    arrays = tables.load(files)
-    y_N = np.load(files["target.npy"])
-    outputs = 1 if task == "regression" else int(y_N.max()) + 1
-    weight_N = np.load(files["weight.npy"]) if "weight.npy" in files else None
-    train_weight, held_weight = (None if weight_N is None else weight_N[rows] for rows in (train_N, held_N))
-    if task == "regression":
-        y_N = (y_N - y_N[train_N].mean()) / (y_N[train_N].std() or 1.0)
-
-    def loss(fitted: Recipe) -> float:
-        target_NY = encode.target_columns(y_N[train_N], outputs) if fitted.means else None
-        x_NF = encode.transform(fitted, arrays, train_N, target_NY)
-        shape = kinds.Shape(len(train_N), x_NF.shape[1], task, outputs)
-        model = catalog.load("families", "lightgbm").build(shape, QUICK, seed)
-        p_NK = model.fit(kinds.TrainRows(x_NF, y_N[train_N], train_weight, shape)).predict(
-            encode.transform(fitted, arrays, held_N)
-        )
-        if task == "regression":
-            return float(np.average((p_NK[:, 0] - y_N[held_N]) ** 2, weights=held_weight))
-        return ensemble.log_loss(p_NK, y_N[held_N], held_weight)
-
-    return [loss(encode.decode(recipe)) for recipe in recipes]
+    return pairs.recipes, filter_, pairs
 
 
 # ---------------------------------------------------------------- the record
@@ -459,18 +272,16 @@ def quick_losses(
 
 def record(
     sheet: Sheet,
-    arrays: Arrays,
-    table: list[Ref],
-    fold_N: np.ndarray,
-    recipes: list[Recipe],
-    decision: Decision,
+    material: Material,
+    chosen: list[Recipe],
+    filter_: Verdict,
+    pairs: Verdict,
     snapshot: records.Snapshot,
-    work: Workspace,
 ) -> records.Refinement:
     """What refine gives."""
     facts = snapshot.facts
-    last = recipes[-1]
-    used = {name for recipe in recipes for name in recipe.columns}
+    last, work = chosen[-1], material.work
+    used = {name for recipe in chosen for name in recipe.columns}
     dtypes = {column.name: column.dtype for column in facts.columns}
     inputs = [
         Input(
@@ -480,21 +291,21 @@ def record(
             missing=sheet.markers.get(name, []),
             map=sheet.spellings.get(name, {}),
         )
-        for name in arrays.columns
+        for name in material.arrays.columns
         if name in used
     ]
     return records.Refinement(
         facts=records.RefinementFacts(
             inputs=inputs,
             classes=models.class_order(snapshot),
-            table=table,
-            folds=work.put_array(fold_N, "folds.npy"),
-            fold_count=int(fold_N.max()) + 1,
-            recipes=[work.put(encode.encode(recipe), "recipe.json") for recipe in recipes],
+            table=material.table,
+            folds=work.put_array(material.fold_N, "folds.npy"),
+            fold_count=material.fold_count,
+            recipes=[work.put(encode.encode(recipe), "recipe.json") for recipe in chosen],
             steps=sheet.steps,
             dropped=dict(sheet.dropped),
-            filter_kept=decision.kept,
-            filter_why=decision.why,
+            filter_kept=filter_.kept,
+            filter_why=filter_.why,
             features=len(last.features),
             flags=last.flags,
             rows=len(sheet.ids),
@@ -502,7 +313,8 @@ def record(
         numbers={
             "features": Number(value=len(last.features), unit="features"),
             "inputs": Number(value=len(inputs), unit="columns"),
-            **decision.numbers,
+            **filter_.numbers,
+            **pairs.numbers,
         },
         findings=sheet.findings,
         tables=[steps_table(sheet.steps), dropped_table(sheet.dropped)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from forgeline import catalog, models, records, spec
 from forgeline.contest import ADMITTED, GROWN, Judge, Purse, Search
 from forgeline.engine import stats
-from forgeline.engine.controller import Controller, Key, Lagged, Listed
+from forgeline.engine.controller import PROBES, Controller, Key, Lagged, Listed
 from forgeline.errors import BudgetSpent, Stop
 from forgeline.kinds import Shape
 from forgeline.models import Data
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MANY_ROWS, VERY_MANY_ROWS = 10_000, 100_000
 """Between them several fits on all rows would take long and gain little: fold models ship. Beyond, one fit does."""
+INTERVALS = 0.04
+"""Seconds that the intervals of the scores take for each of several classes."""
 LARGEST = 20.0
 """Megabytes of an ensemble that count; what is larger is mostly made smaller before it is drawn."""
 FEWEST = 2
@@ -48,7 +51,7 @@ def train(
     bench = Bench(refinement, {each.name: each for each in plan.facts.candidates}, data, work, shape.quantile)
     judge = Judge(plan, bench)
     units = hold(budget, shape, judge, Reserve(snapshot, judge))
-    finished = complete(units, bench)
+    finished = complete(units, judge)
     if not finished:
         raise nothing_finished(bench.lost, plan, budget)
     tried = judge.scored(finished)
@@ -150,9 +153,11 @@ class Reserve:
         test_rows = facts.test_rows or facts.rows - facts.left_out - len(self.bench.data.y_N)
         self.rows = (2 * test_rows + 5_000) / workers.count + (test_rows if self.bench.work.predict else 0)
         """Rows that one core is to be asked about."""
-        self.complete = 0
-        self.pace = self.refit = self.megabytes = 0.0
-        """Seconds a row that the ensemble takes on one core; seconds to train it on all rows; size of its graphs."""
+        self.complete = 0, 0
+        """Candidates that are complete, and their folds, when it was last asked."""
+        self.pace = self.refit = self.megabytes = self.choosing = 0.0
+        """Seconds a row that the ensemble takes on one core; seconds to train it on all rows; size of its graphs;
+        seconds to choose its weights."""
         self.update(done or {})
 
     def closing(self, *, fixed: float = 2.3, megabyte: float = 0.27, safety: float = 1.5) -> float:
@@ -160,12 +165,12 @@ class Reserve:
 
         A megabyte of graphs is drawn, stored, read and opened several times, in `megabyte` seconds altogether.
         """
-        limit, data = self.bench.work.clock.limit, self.bench.data
+        limit, outputs = self.bench.work.clock.limit, self.bench.data.outputs
         if limit is None:
             return 0.0
-        selection = 4e-6 * min(len(data.y_N), models.SELECTION_ROWS) * data.outputs
         asking = megabyte * min(self.megabytes, LARGEST) + safety * self.rows * self.pace
-        return float(min(fixed + selection + asking, 0.4 * limit))
+        judging = safety * self.choosing + (INTERVALS * outputs if outputs > 2 else 0.0)
+        return float(min(fixed + judging + asking, 0.4 * limit))
 
     def seconds(self) -> float:
         """Seconds to keep while fold models are trained; at most half of the limit."""
@@ -176,11 +181,15 @@ class Reserve:
         """Choose again when one more candidate is complete."""
         bench = self.bench
         folds = bench.refinement.facts.fold_count
-        members = complete(done, bench)
-        if bench.work.clock.limit is None or len(members) == self.complete:
+        members = complete(done, self.judge)
+        known = len(members), len(members[0].units) if members else 0
+        if bench.work.clock.limit is None or known == self.complete:
             return
-        self.complete = len(members)
-        weights = self.judge.choose(members, most=5_000)
+        self.complete = known
+        began, most = time.perf_counter(), 5_000
+        weights = self.judge.choose(members, most=most)
+        rows = min(len(bench.data.y_N), models.SELECTION_ROWS)
+        self.choosing = (time.perf_counter() - began) * max(1.0, rows / most)
         chosen = [member for member, weight in zip(members, weights) if weight > 0]
         self.pace, self.megabytes, each = 0.0, 0.0, [0.0]
         for member in chosen:
@@ -196,11 +205,16 @@ class Reserve:
 # ---------------------------------------------------------------- ensemble
 
 
-def complete(units: dict[Key, Unit], bench: Bench) -> list[Member]:
-    """Candidates whose folds are all done, in the order they competed; where there is none, those with most folds."""
+def complete(units: dict[Key, Unit], judge: Judge) -> list[Member]:
+    """Candidates whose folds are all done, in the order they competed; where there is none, those with most folds.
+
+    Under a time budget the baseline is soon done, and would stand alone: what has PROBES folds or more goes before it.
+    """
+    bench, timed = judge.bench, judge.plan.facts.work_limit is None
     every = range(bench.refinement.facts.fold_count)
     folds = {name: [fold for fold in every if (name, fold) in units] for name in bench.candidates}
-    common = max(folds.values(), key=len)
+    others = [own for name, own in folds.items() if bench.candidates[name].family != BASELINE and len(own) >= PROBES]
+    common = max(others if others and timed else folds.values(), key=len)
     return [
         Member(
             candidate=name,
@@ -226,7 +240,9 @@ def nothing_finished(lost: dict[str, str], plan: records.Plan, budget: spec.Budg
     priced = [f"{each.name} {each.why}" for each in plan.facts.candidates if not each.fits][:1]
     because = f" (lost to {' and '.join(reasons)})" if reasons else f" ({priced[0]})" if priced else ""
     asked = f"--time {budget.time}" if budget.time else f"--work {budget.units:g}"
-    remedy = "a larger [budget] memory" if reasons == ["memory"] else f"more than {asked}"
+    held = plan.numbers.get("plan.memory", Number(value=None)).value
+    large = held is not None and all(each.cost.memory_bytes > held for each in plan.facts.candidates)
+    remedy = "a larger [budget] memory" if large or reasons == ["memory"] else f"more than {asked}"
     return BudgetSpent(f"the budget ended before any candidate finished its folds{because}. Give {remedy}.")
 
 

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from forgeline.engine.seeds import Seed
 from forgeline.kinds import Shape, TrainRows
@@ -43,15 +42,21 @@ def test_a_tree_without_a_split_is_one_leaf():
     np.testing.assert_allclose(fitted.predict(np.zeros((2, 1), np.float32)), [[0.75, 0.25]] * 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("rows", [200, 20_000, 1_000_000])
-@pytest.mark.parametrize("outputs", [1, 2, 10])
-def test_space_is_about_equally_long_for_many_classes(rows, outputs):
-    task = {1: "regression", 2: "binary"}.get(outputs, "multiclass")
-    points = lightgbm.space(Shape(rows, 20, task, outputs)).points
-    assert 6 <= len(points) <= 8
-    assert all(0 < point["rate"] <= 0.25 for point in points)
-    steps = [point["trees"] * point["rate"] for point in points]
-    assert all(3 < step < 60 for step in steps)
+def test_many_classes_take_fewer_and_faster_steps():
+    two, ten = (lightgbm.space(Shape(1_000, 20, "multiclass", outputs)).points[0] for outputs in (2, 10))
+    assert two == lightgbm.DEFAULT
+    assert ten["trees"] < two["trees"] / 2
+    assert two["rate"] < ten["rate"] <= 0.2
+
+
+def test_a_brief_setting_keeps_to_its_work():
+    shape = Shape(20_000, 20, "binary", 2)
+    whole = lightgbm.DEFAULT | {"trees": 2000}
+    brief = lightgbm.brief(shape, whole, lightgbm.cost(shape, whole).work / 10)
+    assert brief == whole | {"trees": 200}
+    assert lightgbm.brief(shape, whole, 1e9) == whole
+    least = lightgbm.brief(shape, whole, 1e-9)
+    assert (least["trees"], least["rate"]) == (20, 0.3)
 
 
 def test_flags_cost_next_to_nothing():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from forgeline.engine import forest
 from forgeline.engine.conversions import CONVERSIONS, Conversion
 from forgeline.engine.empirical import member
 from forgeline.engine.outliers import outside
@@ -121,21 +122,8 @@ def encoded(table: View, name: str) -> np.ndarray:
 
 def fit(x_NF: np.ndarray, y_N: np.ndarray) -> Any:
     """A quick model of a value."""
-    import lightgbm
-
-    parameters = {
-        "objective": "regression_l1",
-        "learning_rate": 0.2,
-        "num_leaves": 15,
-        "max_bin": 63,
-        "min_data_in_leaf": 10,
-        "num_threads": 1,
-        "deterministic": True,
-        "force_row_wise": True,
-        "seed": 0,
-        "verbose": -1,
-    }
-    return lightgbm.train(parameters, lightgbm.Dataset(x_NF, y_N, params=parameters), num_boost_round=30)
+    options: dict[str, Any] = {"learning_rate": 0.2, "lambda_l2": 0.0, "min_data_in_leaf": 10}
+    return forest.grow(x_NF, y_N, aim="regression_l1", trees=30, **options)
 
 
 def factor(error_S: np.ndarray, spread: float, apart: float, *, least: int = 8) -> Conversion | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,31 +19,11 @@ from forgeline.records import Cost
 PROCESS_BYTES = 200 * 2**20
 """A worker before any data: Python with numpy, onnx and LightGBM loaded."""
 OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "l2"}
-NAMES = ("trees", "rate", "leaves", "columns", "rows", "least", "penalty")
-DEFAULT = (100, 0.1, 31, 1.0, 1.0, 20, 0.0)
+DEFAULT: Setting = {
+    **{"trees": 100, "rate": 0.1, "leaves": 31, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0},
+    "extra": False,
+}
 """LightGBM's own defaults."""
-SMALL = (
-    (150, 0.05, 31, 0.7, 0.8, 5, 5.0),
-    (150, 0.03, 7, 0.5, 0.8, 10, 5.0),
-    (300, 0.05, 15, 0.5, 0.8, 5, 20.0),
-    (800, 0.03, 15, 0.5, 0.8, 5, 5.0),
-    (400, 0.03, 2, 0.5, 0.8, 5, 0.0),
-)
-MIDDLE_CLASSES = (
-    (300, 0.05, 31, 0.3, 1.0, 50, 5.0),
-    (400, 0.05, 15, 0.6, 0.8, 20, 0.0),
-    (800, 0.03, 15, 0.4, 0.8, 10, 0.0),
-    (1600, 0.015, 15, 0.4, 0.8, 10, 0.0),
-    (1500, 0.03, 8, 0.3, 0.8, 20, 0.0),
-    (600, 0.05, 31, 0.6, 0.8, 20, 1.0),
-)
-MIDDLE_VALUES = (
-    (600, 0.05, 31, 0.6, 0.8, 20, 1.0),
-    (800, 0.03, 15, 0.4, 0.8, 10, 0.0),
-    (500, 0.05, 63, 0.5, 0.8, 20, 1.0),
-    (800, 0.03, 63, 0.4, 0.8, 20, 1.0),
-    (400, 0.05, 15, 0.6, 0.8, 20, 0.0),
-)
 RANGES = {
     "rate": Range(0.01, 0.2),
     "columns": Range(0.2, 1.0, "linear"),
@@ -52,41 +31,19 @@ RANGES = {
     "least": Range(1, 100, "whole"),
     "penalty": Range(0.001, 50.0),
 }
-LARGE = (
-    (200, 0.1, 63, 0.6, 1.0, 50, 1.0),
-    (200, 0.1, 127, 0.5, 1.0, 100, 5.0),
-    (400, 0.1, 31, 0.5, 0.8, 50, 1.0),
-    (100, 0.2, 63, 0.8, 1.0, 50, 1.0),
-    (400, 0.1, 127, 0.4, 0.8, 50, 1.0),
-)
 REFITS = 4
 """Fits on all rows, with a seed each, that ship in place of the fold models."""
 
 
-def space(shape: Shape, *, small: int = 3_000, large: int = 200_000) -> Space:
-    """LightGBM's defaults, then slower and more regular boosting, the most promising first.
+def space(shape: Shape) -> Space:
+    """LightGBM's defaults; the portfolio knows what else is worth a try.
 
-    SMALL: together the best of eleven, by three-fold scores on a dozen public sets of 200 to 3,500 rows.
-    MIDDLE: by what each takes off the best held-out loss of those before it for a second of its time
-    (benchmarks/lightgbm_points.py, public sets without UCI Adult). For classes that is the measured order, but that
-    600 trees of 31 leaves come last by judgement; for values only the first place is (decision 0004).
-    LARGE: by judgement.
     With many classes there are fewer, faster steps, because each step fits one tree a class.
     """
-    middle = MIDDLE_VALUES if shape.task == "regression" else MIDDLE_CLASSES
-    points = SMALL if shape.rows < small else middle if shape.rows <= large else LARGE
     slower = (2 / max(shape.outputs, 2)) ** 0.5
-    ranges = RANGES | {"leaves": Range(3, min(255, max(8, shape.rows // 10)), "whole")}
-    return Space(tuple(point(values, slower) for values in (DEFAULT, *points)), ranges)
-
-
-def point(values: Sequence[float], slower: float) -> Setting:
-    """A setting with `slower` (at most 1) times the trees at a rate as much higher, but at most 0.2."""
-    setting: Setting = dict(zip(NAMES, values, strict=True)) | {"extra": False}
-    return setting | {
-        "trees": math.ceil(setting["trees"] * slower),
-        "rate": min(setting["rate"] / slower, max(setting["rate"], 0.2)),
-    }
+    fewer = {"trees": math.ceil(DEFAULT["trees"] * slower), "rate": min(DEFAULT["rate"] / slower, 0.2)}
+    leaves = Range(3, min(255, max(8, shape.rows // 10)), "whole")
+    return Space((DEFAULT | fewer,), RANGES | {"leaves": leaves})
 
 
 def cost(shape: Shape, setting: Setting) -> Cost:
@@ -114,6 +71,12 @@ def cost(shape: Shape, setting: Setting) -> Cost:
         size_bytes=int(2000 + trees_grown * 70 * leaves),
         flops_per_row=trees_grown * (math.log2(leaves) + 2),
     )
+
+
+def brief(shape: Shape, setting: Setting, work: float, *, least: int = 20, fastest: float = 0.3) -> Setting:
+    """The setting with so few trees that all of them take at most `work`; the fewer they are, the faster the rate."""
+    trees = max(min(least, setting["trees"]), int(setting["trees"] * min(1.0, work / cost(shape, setting).work)))
+    return setting | {"trees": trees, "rate": max(setting["rate"], min(fastest, 10 / trees))}
 
 
 def build(shape: Shape, setting: Setting, seed: Seed) -> Boosting:

@@ -1,0 +1,203 @@
+"""One fit, in a worker: rows read and encoded, a model trained, its graph checked, both stored.
+
+Shapes: N training rows, F features, K outputs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from forgeline import catalog, kinds, models
+from forgeline.engine import arrays as tables
+from forgeline.engine import encode
+from forgeline.engine.graph import Graph
+from forgeline.engine.seeds import Seed
+from forgeline.engine.store import Artefacts
+from forgeline.records import Ref, Unit
+
+ASKED_ROWS = 65_536
+"""Rows that a model is asked about at once."""
+STOPPING_ROWS = 100_000
+"""Held-out rows that a last step is chosen by."""
+CHECKED_ROWS = 4096
+"""Rows on which every graph is compared with its model."""
+TOLERANCE = 1e-5
+"""Largest difference between a model and its graph: probabilities, or values in standard deviations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a worker is told of a unit, in plain values."""
+
+    artefacts: str
+    """The folder that holds what the digests name."""
+    table: dict[str, str]
+    """Files of the training table, and the digest of each."""
+    folds: str
+    recipe: str
+    candidate: str
+    family: str
+    setting: dict[str, Any]
+    fold: int
+    """The fold it does not see; where no row is of it, all are trained on."""
+    share: float
+    """Part of those rows that are trained on."""
+    steps: int | None
+    """How many steps count; None: chosen by the rows of the fold."""
+    task: kinds.Task
+    outputs: int
+    quantile: float | None
+    seed: tuple[int, tuple[str | int, ...]]
+
+    def own_seed(self) -> Seed:
+        """The seed of this unit and no other."""
+        return Seed(*self.seed).child("train", self.candidate, self.fold)
+
+
+def fit_unit(**told: Any) -> dict[str, Any]:
+    """Fit one candidate without one fold, predict that fold, check the graph, store both.
+
+    Where no row is of the fold the graph is checked on some of those it was trained on.
+    """
+    ask = Assignment(**told)
+    store = Artefacts(Path(ask.artefacts))
+    lot = read(ask, store)
+    module = catalog.load("families", ask.family)
+    alone = len(lot.present) == 1
+    fitted = Constant() if alone else module.build(lot.rows.shape, ask.setting, ask.own_seed()).fit(lot.rows)
+    x_PF, shape = lot.x_PF, lot.rows.shape
+    held_rows, present, center, scale = lot.held_rows, lot.present, lot.center, lot.scale
+    del lot  # the training rows, before the model is asked and drawn
+    parts = [fitted.predict(x_PF[at : at + ASKED_ROWS]) for at in range(0, len(x_PF), ASKED_ROWS)]
+    scores_PK = spread_array(np.concatenate(parts).astype(np.float64), present, ask.outputs, ask.task)
+    graph = Graph()
+    scores = fitted.graph(graph, graph.input("x", "float", x_PF.shape[1]))
+    graph.output(spread(graph, scores, present, ask.outputs, ask.task), "scores", "float", ask.outputs)
+    model = graph.model()
+    pace = check_graph(model, x_PF, scores_PK)
+    data = tables.npy((scores_PK * scale + center if ask.task == "regression" else scores_PK)[:held_rows])
+    unit = Unit(
+        candidate=ask.candidate,
+        fold=ask.fold,
+        model=Ref(digest=store.put(model), size_bytes=len(model), name="fragment.onnx"),
+        predictions=Ref(digest=store.put(data), size_bytes=len(data), name="predictions.npy"),
+        share=ask.share,
+        center=center,
+        scale=scale,
+        steps=getattr(fitted, "steps", None),
+        work=0.0 if alone else float(module.cost(shape, ask.setting).work * getattr(fitted, "done", 1.0)),
+    )
+    return {"unit": msgspec.to_builtins(unit), "predict_seconds_per_row": pace}
+
+
+@dataclass(frozen=True)
+class Lot:
+    """The rows of one fit, and what its targets mean."""
+
+    rows: kinds.TrainRows
+    x_PF: np.ndarray
+    """Rows to predict: those of the fold, or where there are none some that are trained on."""
+    held_rows: int
+    """Rows of the fold."""
+    present: list[int]
+    """Classes among the rows that are trained on, in order; none of values."""
+    center: float
+    scale: float
+
+
+def read(ask: Assignment, store: Artefacts) -> Lot:
+    """The encoded rows of a unit."""
+    files = {name: store.folder / digest for name, digest in ask.table.items()}
+    rows, recipe = tables.load(files), encode.decode(store.get(ask.recipe))
+    y_N, fold_N = np.load(files["target.npy"]), np.load(store.folder / ask.folds)
+    weight_N = np.load(files["weight.npy"]) if "weight.npy" in files else None
+    train_N, held_N = np.flatnonzero(fold_N != ask.fold), np.flatnonzero(fold_N == ask.fold)
+    if ask.share < 1:
+        draw = ask.own_seed().child("share").generator()
+        train_N = np.sort(draw.choice(train_N, int(ask.share * len(train_N)), replace=False))
+    y_train, present, center, scale = standardised(y_N[train_N], ask.task)
+    target_NY = encode.target_columns(y_N[train_N], ask.outputs) if recipe.means else None
+    x_NF = encode.transform(recipe, rows, train_N, target_NY)
+    x_PF = encode.transform(recipe, rows, held_N if len(held_N) else train_N[:CHECKED_ROWS])
+    narrow = task_of(ask.task, present)
+    shape = kinds.Shape(len(train_N), x_NF.shape[1], narrow, len(present) or 1, recipe.flags, ask.quantile)
+    held = None
+    if ask.steps is None and len(held_N):
+        judged = models.sample(np.arange(len(held_N)), STOPPING_ROWS)
+        judged = judged[np.isin(y_N[held_N[judged]], present)] if present else judged
+        y_held = y_N[held_N[judged]]
+        y_held = np.searchsorted(present, y_held) if present else (y_held - center) / scale
+        some = None if weight_N is None else weight_N[held_N[judged]]
+        held = kinds.TrainRows(x_PF[judged], y_held, some, shape) if len(judged) else None
+    train_weight = None if weight_N is None else weight_N[train_N]
+    given = kinds.TrainRows(x_NF, y_train, train_weight, shape, held, ask.steps)
+    return Lot(given, x_PF, len(held_N), present, center, scale)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """What is learned where all rows are of one class: it is certain."""
+
+    def predict(self, x_NF: np.ndarray) -> np.ndarray:
+        """float64 [N, 1]."""
+        return np.ones((len(x_NF), 1))
+
+    def graph(self, graph: Graph, x: str) -> str:
+        """Nothing times the first feature, and one."""
+        first = graph.add("Gather", x, graph.constant([0], np.int64), axis=1)
+        return graph.add("Add", graph.add("Mul", first, graph.constant([[0.0]])), graph.constant([[1.0]]))
+
+
+def standardised(y_N: np.ndarray, task: str) -> tuple[np.ndarray, list[int], float, float]:
+    """(targets as the family sees them, classes that are present, center, scale)."""
+    if task == "regression":
+        center, scale = float(y_N.mean()), float(y_N.std()) or 1.0
+        return (y_N - center) / scale, [], center, scale
+    present, codes_N = np.unique(y_N, return_inverse=True)
+    return codes_N.astype(np.int64), [int(each) for each in present], 0.0, 1.0
+
+
+def task_of(task: kinds.Task, present: list[int]) -> kinds.Task:
+    """A fold may have fewer classes than the table: two of them make a binary task."""
+    return "binary" if task != "regression" and len(present) == 2 else task
+
+
+def spread(graph: Graph, scores: str, present: list[int], outputs: int, task: str) -> str:
+    """Scores with a zero column for each class that this fold's training rows lacked."""
+    if task == "regression" or len(present) == outputs:
+        return scores
+    zero = graph.add("Mul", graph.add("Gather", scores, graph.constant([0], np.int64), axis=1), graph.constant([[0.0]]))
+    places = [present.index(each) if each in present else len(present) for each in range(outputs)]
+    both = graph.add("Concat", scores, zero, axis=1)
+    return graph.add("Gather", both, graph.constant(places, np.int64), axis=1)
+
+
+def spread_array(scores_NK: np.ndarray, present: list[int], outputs: int, task: str) -> np.ndarray:
+    """Twin of `spread`."""
+    if task == "regression" or len(present) == outputs:
+        return scores_NK
+    wide_NK = np.zeros((len(scores_NK), outputs))
+    wide_NK[:, present] = scores_NK
+    return wide_NK
+
+
+def check_graph(model: bytes, x_NF: np.ndarray, scores_NK: np.ndarray, *, most_rows: int = CHECKED_ROWS) -> float:
+    """Compare the graph with the model on held-out rows; the graph's seconds a row. Errors: ArithmeticError."""
+    x_NF, scores_NK = x_NF[:most_rows], scores_NK[:most_rows]
+    if not len(x_NF):
+        return 0.0
+    session = models.open_session(model)
+    given = x_NF if len(x_NF) > 1 else np.repeat(x_NF, 2, axis=0)
+    began = time.perf_counter()
+    answers = session.run(None, {"x": given})[0][: len(x_NF)]
+    seconds = time.perf_counter() - began
+    worst = float(np.abs(answers - scores_NK).max())
+    if not worst <= TOLERANCE:
+        raise ArithmeticError(f"the graph differs from the model by {worst:.2e}")
+    return seconds / len(x_NF)
