@@ -32,7 +32,7 @@ LEAST_GAIN = 0.001
 FILTER_SHARE, PAIRS_SHARE = 0.3, 0.4
 """Shares of a time limit that may be gone once the filter, and pairs of numbers, are judged."""
 QUICK: dict[str, Any] = {
-    **{"trees": 40, "rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 0.0},
+    **{"trees": 40, "rate": 0.1, "leaves": 15, "columns": 1.0, "rows": 1.0, "least": 20, "penalty": 1.0},
     "extra": False,
 }
 """A small boosted forest: what columns are judged with."""

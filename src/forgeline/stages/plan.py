@@ -211,12 +211,14 @@ def from_portfolio(learned: portfolio.Portfolio, families: list[str], shape: kin
     """The portfolio's points for data of this shape, of the families that may compete and can learn the task.
 
     The order was learned by gain for work, on tables of a `typical` shape. A point that is k times as dear here as
-    there, beside the others, stands at k times its place, places being counted in work.
+    there, beside the others, stands at k times its place, places being counted in work. Points that are not in the
+    order come last, the cheapest first: where there is time for them, all else has been tried.
     """
     order, found, spent = learned.order(shape), [], [0.0]
+    aside = [name for name in learned.points if name not in order.names]
     typical = replace(shape, rows=order.rows, features=FEATURES, flags=0, outputs=min(shape.outputs, 2))
     typical = replace(typical, task="binary" if typical.outputs == 2 else shape.task)
-    for name in order.names:
+    for name in [*order.names, *aside]:
         point = learned.points[name]
         if point.family in families:
             for default in catalog.load("families", point.family).space(shape).points[:1]:
@@ -226,8 +228,10 @@ def from_portfolio(learned: portfolio.Portfolio, families: list[str], shape: kin
                 setting = default | point.setting
                 found.append(candidate(name, point.family, setting, shape, point.done))
                 spent.append(spent[-1] + candidate(name, point.family, setting, typical, point.done).cost.work)
-    dearer = np.array([each.cost.work for each in found]) / np.diff(spent)
-    return [found[at] for at in np.argsort(np.array(spent[1:]) * dearer, kind="stable")]
+    learned_C = np.array([each.name in order.names for each in found], bool)
+    work_C = np.array([each.cost.work for each in found])
+    place_C = np.where(learned_C, np.array(spent[1:]) * work_C / np.diff(spent), work_C)
+    return [found[at] for at in np.lexsort([place_C, ~learned_C])]
 
 
 def candidate(name: str, family: str, setting: kinds.Setting, shape: kinds.Shape, done: float = 1.0) -> Candidate:

@@ -31,6 +31,10 @@ RANGES = {
     "least": Range(1, 100, "whole"),
     "penalty": Range(0.001, 50.0),
 }
+LEAST_CURVATURE = {"binary": 1e-3, "multiclass": 0.1, "regression": 1e-3}
+"""Second derivatives that a leaf must have together. Of several classes the rare ones have next to none, and at
+LightGBM's default a leaf's value has no bounds: on the one of twelve public tables with classes of a few rows in ten
+thousand .1 takes 10 % off the log loss, on all twelve .7 %."""
 REFITS = 4
 """Fits on all rows, with a seed each, that ship in place of the fold models."""
 
@@ -126,6 +130,7 @@ class Boosting:
                 "bagging_freq": 1 if self.setting["rows"] < 1 else 0,
                 "min_data_in_leaf": self.setting["least"],
                 "lambda_l2": self.setting["penalty"],
+                "min_sum_hessian_in_leaf": LEAST_CURVATURE[self.shape.task],
                 "extra_trees": self.setting["extra"],
                 "seed": self.seed.integer,
                 "deterministic": True,
