@@ -359,7 +359,7 @@ def loss(result: dict[str, Any], view: str) -> float | None:
 
 def report(kept: Kept, data: Path, sets: list[str], limit: str) -> None:
     """Per-set table, ranks, win rates with intervals, overruns."""
-    systems = [name for name in ("forgeline", *RIVALS) if kept.all.get(limit, {}).get(name)]
+    systems = [system for system in ("forgeline", *RIVALS) if any(kept.get(system, name) for name in sets)]
     print("\n" + f"{'set':<28}" + "".join(f"{name:>18}" for name in systems))
     for name in sets:
         cells = [kept.get(system, name) for system in systems]
