@@ -4,11 +4,12 @@ import json
 import re
 import shlex
 import shutil
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
-from forgeline import __version__, catalog, cli, records
+from forgeline import __version__, catalog, cli, records, spec
 
 SMALL = ["--work", "3", "--set", 'train.families=["linear"]']
 
@@ -308,3 +309,20 @@ def test_version_and_help(ask, capsys):
             cli.main([option])
         assert end.value.code == 0
         assert capsys.readouterr().out.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("code", "do", "says"),
+    [
+        ("label.error", "relabel", "label.error is the first of the queue, and for a person to confirm"),
+        ("quality.contradiction", "drop_rows", "--apply quality.contradiction"),
+    ],
+)
+def test_what_only_a_model_doubts_is_not_to_be_applied_unread(code, do, says):
+    fix = records.Fix(do=do, columns=["a"])
+    finding = records.Finding(code=code, severity="warn", says="x", columns=["a"], fix=fix)
+    remedy = records.Remedy(finding=0, code=code, columns=["a"], rows=1, do=do, gain=1.0, low=0.0, high=2.0)
+    record = SimpleNamespace(findings=[finding], facts=SimpleNamespace(queue=[remedy], decided=[]))
+    run = SimpleNamespace(records=[None, record], ask=spec.check({"snapshot": {"target": "a"}}))
+    asked = SimpleNamespace(verb=cli.verb_run, data="rows.csv")
+    assert says in cli.next_fix(run, asked)

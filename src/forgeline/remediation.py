@@ -28,6 +28,8 @@ from forgeline.kinds import View, label_text, ordered
 from forgeline.records import Finding, Rows
 
 LEAK, LABEL = "leak.", "label."
+NO_TIME = "the time budget was too short"
+"""Why a fix was not tried, a check did not judge, or a number is not known."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def queue(
         trials[place] = bench.trial(place)
     gains = {}
     for place in bench.mendable:
-        why = "the time budget was too short" if place in wanted else "others have more at stake"
+        why = NO_TIME if place in wanted else "others have more at stake"
         sure = doubt if suspected(found[place]) else 1.0
         gains[place] = (
             drawn(trials[place], stakes[place], sure) if place in trials else untried(stakes[place], sure, why)

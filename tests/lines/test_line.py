@@ -280,6 +280,9 @@ def test_two_classes_of_which_a_fold_lacks_one(line, table, tmp_path):
     frame = frame.with_columns(pl.when(pl.int_range(pl.len()) == 7).then(1).otherwise(0).alias("hired"))
     run = line(frame, "hired", split={"file": str(tmp_path / "test.csv")}, gates={"findings.blocking": ">= 0"})
     assert run.verdict == "passed"
+    training = done(run)["train"]
+    assert "train.lost" not in [finding.code for finding in training.findings]
+    assert {len(member.units) for member in training.facts.tried} == {done(run)["refine"].facts.fold_count}
     assert set(run.release.predict(frame)["prediction"]) <= {0, 1}
 
 

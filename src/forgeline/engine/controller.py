@@ -98,6 +98,7 @@ class Controller(Schedule[R], Generic[R]):
     opening: str | None = None
     """The candidate that is finished first of all; None until it has begun, and where none may."""
     begun: bool = False
+    """Whether the opening was looked for; a resumed run does so when units are there already."""
     beside: Sequence[str] = ()
     """Entrants that are finished whatever they promise, if they can be paid for: what others are compared with."""
     weights: dict[tuple[str, ...], Mapping[str, float]] = field(default_factory=dict)

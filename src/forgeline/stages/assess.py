@@ -25,7 +25,7 @@ from forgeline.errors import BadInput
 from forgeline.kinds import View, label_text, ordered
 from forgeline.partition import Partition
 from forgeline.records import Decided, Finding, Histogram, Number, Remedy, Rows, Table
-from forgeline.remediation import Queue
+from forgeline.remediation import NO_TIME, Queue
 from forgeline.review import Decision
 
 if TYPE_CHECKING:
@@ -63,8 +63,6 @@ ROUNDS = (0, 1, 2, 3)
 """Checks without a fit, then fitted ones, then those that read what the others found, last of all label errors."""
 LOOK_SHARE = 0.25
 """Share of a time limit after which no fitted check begins, and no fix is tried any more."""
-NO_TIME = "the time budget was too short"
-"""Why a check did not judge, or a number is not known."""
 
 
 def assess(
