@@ -497,11 +497,14 @@ class Member(Shape, frozen=True):
     """The same setting trained on every training row, with a seed each."""
     most: int | None = None
     """How many of them, or of the fold models where there are none, ship; null: all."""
+    first: int = 0
+    """Which of them is the first of those that ship; after the last one comes the first again."""
 
     @property
     def shipped(self) -> list[Unit]:
         """What goes into the model, as a mean; equal models once."""
-        return list({unit.model.digest: unit for unit in self.refits or self.units}.values())[: self.most]
+        models = list({unit.model.digest: unit for unit in self.refits or self.units}.values())
+        return (models[self.first :] + models[: self.first])[: self.most]
 
 
 class Calibration(Shape, frozen=True):

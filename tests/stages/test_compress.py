@@ -80,7 +80,25 @@ def test_fewer_models_of_the_largest_members_ship_before_a_member_goes():
     members = [member("a", 10), member("b", 2)]
     assert compress.fewer(members, 60) == members
     assert [len(each.shipped) for each in compress.fewer(members, 35)] == [2, 5]
-    assert [len(each.shipped) for each in compress.fewer(members, 1)] == [1, 1]
+    few = compress.fewer(members, 1)
+    assert [len(each.shipped) for each in few] == [1, 1]
+    assert [each.shipped[0].fold for each in few] == [0, 1]  # together they know all rows
+    assert [unit.fold for unit in compress.fewer(members, 35)[1].shipped] == [0, 1, 2, 3, 4]
+    six = [member(name, 1) for name in "abcdef"]
+    assert [unit.fold for each in compress.fewer(six, 12) for unit in each.shipped] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        0,
+        1,
+        2,
+        3,
+        4,
+        0,
+        1,
+    ]
 
 
 def test_latency_percentiles_are_measured_numbers():

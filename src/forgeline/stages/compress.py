@@ -71,13 +71,25 @@ def compress(
 def fewer(members: list[Member], most_bytes: int) -> list[Member]:
     """The members with as many models each as the size allows, at least one: the largest member goes first.
 
-    A model fewer of a mean costs little score, none of it out of fold; a member fewer costs more.
+    A model fewer of a mean costs little score, none of it out of fold; a member fewer costs more. Each member goes on
+    with the fold after that of the member before it, so that together they still know all rows.
     """
     while size_of(members) > most_bytes and any(len(member.shipped) > 1 for member in members):
         large = max((one for one in members if len(one.shipped) > 1), key=lambda one: size_of([one]))
         less = msgspec.structs.replace(large, most=len(large.shipped) - 1)
         members = [less if member is large else member for member in members]
-    return members
+    return spread(members)
+
+
+def spread(members: list[Member]) -> list[Member]:
+    """As many models of each, of folds that follow one another; a member that ships all of its own stays as it is."""
+    begun, found = 0, []
+    for member in members:
+        count = len(msgspec.structs.replace(member, most=None).shipped)
+        first = begun % count if len(member.shipped) < count else 0
+        found.append(msgspec.structs.replace(member, first=first))
+        begun += len(member.shipped)
+    return found
 
 
 def frontier(
@@ -93,7 +105,7 @@ def frontier(
 
     def option(members: list[Member], base: float | None) -> tuple[Option, float]:
         total = sum(member.weight for member in members)
-        members = [msgspec.structs.replace(member, weight=member.weight / total) for member in members]
+        members = spread([msgspec.structs.replace(member, weight=member.weight / total) for member in members])
         p_NK = models.mean([whole[member.candidate] for member in members], members)
         same = len(members) == len(whole)
         calibration = training.facts.calibration if same else models.calibrate(p_NK, data, picked)
