@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import msgspec
 import numpy as np
 import pytest
 
-from forgeline import spec
+from forgeline import models, spec
 from forgeline.records import Calibration, Member, Ref, Unit
 from forgeline.stages import compress
 from forgeline.stages.compress import Option, counted_choice, price, saved
@@ -12,7 +14,7 @@ NONE = Calibration(method="none")
 
 def option(*names, loss=0.0, size_bytes=100, flops=10.0):
     members = [Member(candidate=name, family="f", weight=1.0, units=[], score=0.0) for name in names]
-    return Option(members, NONE, loss, size_bytes, flops)
+    return Option(members, NONE, loss, size_bytes, flops, (size_bytes, flops))
 
 
 def test_what_is_saved_is_the_mean_of_bytes_and_operations():
@@ -99,6 +101,27 @@ def test_fewer_models_of_the_largest_members_ship_before_a_member_goes():
         0,
         1,
     ]
+
+
+def test_room_that_a_member_leaves_is_for_models_of_the_others(monkeypatch):
+    def member(name, size):
+        refs = [Ref(digest=f"{name}{at}" * 32, size_bytes=size) for at in range(5)]
+        units = [Unit(candidate=name, fold=at, model=ref, predictions=ref, share=1.0) for at, ref in enumerate(refs)]
+        return Member(candidate=name, family="f", weight=0.5, units=units, score=0.0)
+
+    draw = np.random.default_rng(0)
+    y_N = draw.normal(size=200)
+    answers = {"a": y_N + draw.normal(size=200), "b": y_N + 0.1 * draw.normal(size=200)}
+    monkeypatch.setattr(compress.models, "out_of_fold", lambda member, *_: answers[member.candidate][:, None])
+    candidates = [SimpleNamespace(name=name, cost=SimpleNamespace(flops_per_row=100.0)) for name in "ab"]
+    facts = SimpleNamespace(members=[member("a", 10), member("b", 10)], metric="rmse", searched=[], calibration=NONE)
+    data = models.Data(y_N=y_N, weight_N=None, fold_N=np.arange(200) % 5, task="regression", outputs=1)
+    plan = SimpleNamespace(facts=SimpleNamespace(candidates=candidates))
+    whole, alone = compress.frontier(50, SimpleNamespace(facts=facts), plan, data, None)
+    assert [len(each.shipped) for each in whole.members] == [2, 3]
+    assert (whole.size_bytes, whole.flops, whole.whole) == (50, 500.0, (100, 1000.0))
+    assert (alone.names, len(alone.members[0].shipped)) == (["b"], 5)
+    assert saved(whole, alone) == pytest.approx(0.5)
 
 
 def test_latency_percentiles_are_measured_numbers():

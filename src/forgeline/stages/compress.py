@@ -28,11 +28,14 @@ class Option:
     """One subset of the ensemble: what it would cost and what it would lose."""
 
     members: list[Member]
+    """With as many models each as the size allows."""
     calibration: Calibration
     loss: float
     """Relative loss of the metric on out-of-fold predictions; negative when it gains."""
     size_bytes: int
     flops: float
+    whole: tuple[int, float]
+    """Bytes and operations of all models of these members, whatever is allowed: what the subset is priced by."""
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +55,7 @@ def compress(
 ) -> records.Compression:
     """The smallest subset within `most_loss`; under a time budget the fastest, by measurement."""
     data = models.data_of(snapshot, refinement, work)
-    options = frontier(fewer(training.facts.members, int(MODELS * ask.most_bytes)), training, plan, data, work)
+    options = frontier(int(MODELS * ask.most_bytes), training, plan, data, work)
     allowed = affordable(options, ask)
     full = options[0]
     signature = signature_of(snapshot, refinement, evaluate, work)
@@ -93,37 +96,40 @@ def spread(members: list[Member]) -> list[Member]:
 
 
 def frontier(
-    members: list[Member], training: records.Training, plan: records.Plan, data: models.Data, work: Workspace
+    most_bytes: int, training: records.Training, plan: records.Plan, data: models.Data, work: Workspace
 ) -> list[Option]:
-    """The whole ensemble, then one member fewer at a time: the one whose bytes and operations cost least score."""
+    """The whole ensemble, then one member fewer at a time: the one whose bytes and operations cost least score.
+
+    Room that a member leaves is for models of the others.
+    """
     metric = catalog.load("metrics", training.facts.metric)
     sign = -1.0 if metric.higher_is_better else 1.0
-    picked = models.sample(models.judged(members, data))
+    ensemble = training.facts.members
+    picked = models.sample(models.judged(ensemble, data))
     competed = [*plan.facts.candidates, *training.facts.searched]
     flops = {each.name: each.cost.flops_per_row for each in competed}
-    whole = {member.candidate: models.out_of_fold(member, data, work, picked) for member in members}
+    answers = {member.candidate: models.out_of_fold(member, data, work, picked) for member in ensemble}
 
-    def option(members: list[Member], base: float | None) -> tuple[Option, float]:
+    def operations(members: list[Member]) -> float:
+        return sum(flops[member.candidate] * len(member.shipped) for member in members)
+
+    def option(names: list[str], base: float | None) -> tuple[Option, float]:
+        members = [member for member in ensemble if member.candidate in names]
         total = sum(member.weight for member in members)
-        members = spread([msgspec.structs.replace(member, weight=member.weight / total) for member in members])
-        p_NK = models.mean([whole[member.candidate] for member in members], members)
-        same = len(members) == len(whole)
+        members = [msgspec.structs.replace(member, weight=member.weight / total) for member in members]
+        p_NK = models.mean([answers[member.candidate] for member in members], members)
+        same = len(members) == len(ensemble)
         calibration = training.facts.calibration if same else models.calibrate(p_NK, data, picked)
         value = sign * models.score(metric, models.calibrated(p_NK, calibration), data, picked)
         loss = 0.0 if base is None else (value - base) / max(abs(base), 1e-12)
-        return Option(
-            members,
-            calibration,
-            loss,
-            size_of(members),
-            sum(flops[m.candidate] * len(m.shipped) for m in members),
-        ), value
+        whole = size_of(members), operations(members)
+        small = fewer(members, most_bytes)
+        return Option(small, calibration, loss, size_of(small), operations(small), whole), value
 
-    first, base = option(members, None)
+    first, base = option([member.candidate for member in ensemble], None)
     options = [first]
-    while len(options[-1].members) > 1:
-        members = options[-1].members
-        without = [option([m for m in members if m is not gone], base)[0] for gone in members]
+    while len(names := options[-1].names) > 1:
+        without = [option([name for name in names if name != gone], base)[0] for gone in names]
         options.append(min(without, key=lambda each: price(options[-1], each)))
     return options
 
@@ -131,12 +137,13 @@ def frontier(
 def price(before: Option, after: Option) -> tuple[float, int]:
     """Score lost for each share of bytes and operations saved; what gains score comes first."""
     share = saved(before, after)
-    return (after.loss / share if after.loss > 0 else after.loss * share), after.size_bytes
+    return (after.loss / share if after.loss > 0 else after.loss * share), after.whole[0]
 
 
 def saved(before: Option, after: Option) -> float:
-    """Share of bytes and operations that are saved, averaged."""
-    return (2 - after.size_bytes / before.size_bytes - after.flops / max(before.flops, 1.0)) / 2 + 1e-9
+    """Share of bytes and operations that are saved, averaged, as if all models shipped."""
+    (bytes_after, flops_after), (bytes_before, flops_before) = after.whole, before.whole
+    return (2 - bytes_after / bytes_before - flops_after / max(flops_before, 1.0)) / 2 + 1e-9
 
 
 def size_of(members: Sequence[Member]) -> int:
