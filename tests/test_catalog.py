@@ -36,7 +36,7 @@ def outside(tmp_path, monkeypatch):
 def test_own_parts_are_files():
     found = catalog.parts("families")
     assert [each.name for each in found] == [
-        *("catboost", "extra_trees", "kernel", "lightgbm", "linear", "neighbours", "network"),
+        *("catboost", "extra_trees", "kernel", "lightgbm", "linear", "neighbours", "network", "tabm"),
     ]
     assert found[4] == Entry(
         *("families", "linear", "Logistic and ridge regression on standardised features.", "forgeline"),

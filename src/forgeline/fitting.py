@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from forgeline import catalog, kinds, models
+from forgeline import catalog, deep, kinds, models
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode
 from forgeline.engine.graph import Graph
@@ -21,6 +21,8 @@ from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts
 from forgeline.records import Ref, Unit
 
+CHECKPOINTS = "checkpoints"
+"""Folder of a run."""
 ASKED_ROWS = 65_536
 """Rows that a model is asked about at once."""
 STOPPING_ROWS = 100_000
@@ -59,6 +61,10 @@ class Assignment:
         """The seed of this unit and no other."""
         return Seed(*self.seed).child("train", self.candidate, self.fold)
 
+    def own_folder(self) -> Path:
+        """Where this unit keeps checkpoints while it is trained."""
+        return Path(self.artefacts).parent / CHECKPOINTS / f"{self.candidate}-{self.fold}"
+
 
 def fit_unit(**told: Any) -> dict[str, Any]:
     """Fit one candidate without one fold, predict that fold, check the graph, store both.
@@ -70,7 +76,8 @@ def fit_unit(**told: Any) -> dict[str, Any]:
     lot = read(ask, store)
     module = catalog.load("families", ask.family)
     alone = len(lot.present) == 1
-    fitted = Constant() if alone else module.build(lot.rows.shape, ask.setting, ask.own_seed()).fit(lot.rows)
+    built = Constant() if alone else module.build(lot.rows.shape, ask.setting, ask.own_seed())
+    fitted = deep.fitted(built, lot.rows, ask.own_seed(), ask.own_folder())
     x_PF, shape = lot.x_PF, lot.rows.shape
     held_rows, present, center, scale = lot.held_rows, lot.present, lot.center, lot.scale
     del lot  # the training rows, before the model is asked and drawn
@@ -143,6 +150,10 @@ def read(ask: Assignment, store: Artefacts) -> Lot:
 @dataclass(frozen=True)
 class Constant:
     """What is learned where all rows are of one class: it is certain."""
+
+    def fit(self, rows: kinds.TrainRows) -> Constant:
+        """Nothing to learn."""
+        return self
 
     def predict(self, x_NF: np.ndarray) -> np.ndarray:
         """float64 [N, 1]."""

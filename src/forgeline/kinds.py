@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
     import numpy as np
     import polars as pl
+    import torch
 
     from forgeline.engine.cells import Cells
+    from forgeline.engine.feed import Batch
     from forgeline.engine.graph import Graph
     from forgeline.engine.ledger import Ledger
     from forgeline.engine.probe import Probe
+    from forgeline.engine.recipe import Recipe
     from forgeline.engine.schema import Schema
     from forgeline.engine.search import Range
     from forgeline.engine.seeds import Seed
+    from forgeline.engine.stepped import Method
     from forgeline.engine.structure import Structure
     from forgeline.records import Column, Cost, Finding, Rows
 
@@ -33,6 +37,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "checks": ("check",),
     "families": ("space", "cost", "build"),
     "metrics": ("score",),
+    "methods": ("build",),
 }
 """Kind → the verbs a part of it must have."""
 
@@ -236,13 +241,52 @@ class OneShot(Protocol):
         ...
 
 
+class Stepped(Protocol):
+    """A model that learns in steps: an untouched torch module, its loss and its optimizer; `engine.loop` does the rest.
+
+    It is also what `engine.stepped.Stepped` asks for; the module is there once it has begun.
+    """
+
+    module: torch.nn.Module
+    classes: int
+    batch: int
+    """Rows of a step."""
+    recipe: Recipe
+    """How many steps, at which rates, and how often held rows are looked at."""
+
+    def begin(self, rows: TrainRows) -> Batch:
+        """Make the module for these rows; they as tensors, all in memory."""
+        ...
+
+    def tensors(self, rows: TrainRows) -> Batch:
+        """Other rows in the same way."""
+        ...
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """A new optimizer of the module's parameters."""
+        ...
+
+    def loss(self, module: Any, batch: Batch) -> torch.Tensor:
+        """The mean loss of a batch."""
+        ...
+
+    def weight(self, batch: Batch) -> float:
+        """How much a batch counts in a larger one."""
+        ...
+
+    def fitted(self, done: float, steps: int) -> Fitted:
+        """The module as it is: share of the schedule that was made, steps that its weights have been through."""
+        ...
+
+
 class Family(Protocol):
     """A kind of model: what may vary, what it costs, how it is built.
 
     A module may set `REQUIRES`, the package that it needs and the extra that brings it; `KEEPS_ROWS`, that its models
-    hold training rows; `REFITS`, how many fits on all rows ship in place of its fold models (1 where it says nothing;
-    0: the fold models ship); `cut(shape, setting)`, the share of its steps that a setting is left on such data; and
-    `brief(shape, setting, work)`, the setting with so few steps that it takes at most `work`, whatever the data.
+    hold training rows; `NAMED_ONLY`, that it competes only where it is named; `REFITS`, how many fits on all rows
+    ship in place of its fold models (1 where it says nothing; 0: the fold models ship); `cut(shape, setting)`, the
+    share of its steps that a setting is left on such data; and `brief(shape, setting, work)`, the setting with so few
+    steps that it takes at most `work`, whatever the data.
     """
 
     def space(self, shape: Shape) -> Space:
@@ -253,6 +297,17 @@ class Family(Protocol):
         """Predicted price of one fit, without fitting."""
         ...
 
-    def build(self, shape: Shape, setting: Setting, seed: Seed) -> OneShot:
+    def build(self, shape: Shape, setting: Setting, seed: Seed) -> OneShot | Stepped:
         """An untrained model."""
+        ...
+
+
+# ---------------------------------------------------------------- methods
+
+
+class MethodPart(Protocol):
+    """Alters how a model that learns in steps is trained; the keyword-only arguments of `build` are its options."""
+
+    def build(self, **options: Any) -> Method:
+        """A method for one run: it may remember things from step to step."""
         ...

@@ -1,6 +1,6 @@
 """Contract tests that parts outside this package can run too: `check_family(module)` in a test of one's own.
 
-`check_check` and `check_metric` do the same for the other kinds. Each raises AssertionError.
+`check_check`, `check_metric` and `check_method` do the same for the other kinds. Each raises AssertionError.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forgeline import models
+from forgeline import deep, models
 from forgeline.kinds import Setting, Shape, Task, TrainRows, View
 
 if TYPE_CHECKING:
     import polars as pl
+    import torch
 
     from forgeline.records import Finding
 
@@ -105,7 +108,9 @@ def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable
     from forgeline.engine.graph import Graph
     from forgeline.engine.seeds import Seed
 
-    fitted = family.build(rows.shape, setting, Seed(0).child("contract")).fit(rows)
+    seed = Seed(0).child("contract")
+    with tempfile.TemporaryDirectory() as place:
+        fitted = deep.fitted(family.build(rows.shape, setting, seed), rows, seed, Path(place) / "checkpoints")
     graph = Graph()
     scores = fitted.graph(graph, graph.input("x", "float", rows.shape.features))
     graph.output(scores, "y", "float", rows.shape.outputs)
@@ -319,6 +324,57 @@ def check_rows(module: Any, y_N: np.ndarray, p_NK: np.ndarray) -> None:
     repeated = module.score(y_N[twice], p_NK[twice])
     assert np.isclose(module.score(y_N, p_NK, weight_N), repeated), "a weight of 2 counts like two rows"
     assert np.isclose(module.score(y_N[order], p_NK[order]), plain), "the order of rows does not count"
+
+
+# ---------------------------------------------------------------- methods
+
+
+def check_method(module: Any) -> None:
+    """A method describes its options, keeps tensors only, and draws from torch's generators alone."""
+    import torch
+
+    from forgeline.engine.stepped import Event
+
+    check_described(module, "build")
+    first, second = trained_with(module), trained_with(module)
+    assert any(module.build().match(event) for event in Event), "a method takes part at some event"
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other), "a method does the same from the same seed"
+    assert all(each.isfinite().all() for each in first), "a method keeps weights finite"
+
+
+def trained_with(module: Any, steps: int = 5) -> list[torch.Tensor]:
+    """Weights, and what the method remembers, after a few steps on made-up images."""
+    import torch
+
+    from forgeline.engine.stepped import Event, Moment
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 4))
+    images, labels = torch.rand(16, 3, 8, 8), torch.arange(16) % 4
+    method, moment = module.build(), Moment(model, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def apply(event: Event) -> None:
+        if method.match(event):
+            method.apply(event, moment)
+
+    apply(Event.BEGIN)
+    for moment.step in range(steps):
+        torch.manual_seed(moment.step)
+        moment.batch = {"x": images, "y": labels}
+        apply(Event.BATCH)
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(moment.batch["x"]), moment.batch["y"])
+        loss.backward()  # type: ignore[no-untyped-call]
+        apply(Event.GRADIENTS)
+        optimizer.step()
+        apply(Event.UPDATED)
+    before = [each.clone() for each in model.parameters()]
+    apply(Event.CHECK)
+    apply(Event.CHECKED)
+    assert all(torch.equal(one, other) for one, other in zip(before, model.parameters())), "a look changes nothing"
+    return [*before, *method.tensors().values()]
 
 
 # ---------------------------------------------------------------- load

@@ -93,6 +93,7 @@ def test_a_family_whose_package_is_missing_is_left_out_or_named_with_its_extra(m
     assert not plan.competes("catboost")
     assert plan.competes("linear")
     assert not plan.competes("neighbours")  # it keeps rows
+    assert not plan.competes("tabm")  # it says so
     with pytest.raises(BadInput, match=r"needs the package no_such_package.*forgeline\[boost\]"):
         plan.families(spec.Train(families=["catboost"]))
 

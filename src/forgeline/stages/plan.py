@@ -280,9 +280,10 @@ def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
 
 
 def competes(name: str) -> bool:
-    """Whether a family competes unasked: its package is there, and its models keep no rows of the data."""
+    """Whether a family competes unasked: its package is there, its models keep no rows, it says nothing else."""
     module = catalog.load("families", name)
-    return lacking(module) is None and not getattr(module, "KEEPS_ROWS", False)
+    named = getattr(module, "KEEPS_ROWS", False) or getattr(module, "NAMED_ONLY", False)
+    return lacking(module) is None and not named
 
 
 def lacking(module: Any) -> tuple[str, str] | None:
