@@ -21,7 +21,7 @@ def methods():
 
 
 class Asks:
-    """Asks the process to go when it hears of a step: an observer, so at the end of one."""
+    """Asks the process to go when the losses of these numbers are asked for."""
 
     def __init__(self, notice, steps):
         self.notice, self.steps = notice, set(steps)
@@ -29,6 +29,14 @@ class Asks:
     def __call__(self, calls, batch):
         if calls in self.steps:
             self.notice.ask("test")
+
+
+def leave(run, task, recipe=RECIPE, *, at=40):
+    """Train until somebody asks the process to go."""
+    notice = Notice()
+    task.fails = Asks(notice, [at])
+    with pytest.raises(Preempted):
+        run.train(task, recipe, notice=notice)
 
 
 def test_learns(small, bench):
@@ -78,10 +86,7 @@ def test_goes_on_where_it_was_as_if_nothing_had_happened(small, bench, norm):
 def test_goes_on_from_the_checkpoint_before_a_torn_one(small, bench):
     undisturbed, again = bench("undisturbed"), bench("again", interval=0.0)
     undisturbed.train(small(), RECIPE)
-    notice, task = Notice(), small()
-    task.fails = Asks(notice, [40])
-    with pytest.raises(Preempted):
-        again.train(task, RECIPE, notice=notice)
+    leave(again, small())
     newest = again.folder / again.vault.names("step")[0] / "state.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
     again.train(small(), RECIPE)
@@ -92,10 +97,7 @@ def test_goes_on_from_the_checkpoint_before_a_torn_one(small, bench):
 def test_goes_on_from_before_metrics_that_were_lost(small, bench):
     undisturbed, again = bench("undisturbed"), bench("again")
     undisturbed.train(small(), RECIPE)
-    notice, task = Notice(), small()
-    task.fails = Asks(notice, [40])
-    with pytest.raises(Preempted):
-        again.train(task, RECIPE, notice=notice)
+    leave(again, small())
     again.journal.path.unlink()
     again.train(small(), RECIPE)
     assert again.digest() == undisturbed.digest()
@@ -104,10 +106,7 @@ def test_goes_on_from_before_metrics_that_were_lost(small, bench):
 def test_goes_on_from_a_bucket_on_a_machine_that_has_nothing(small, bench):
     undisturbed, again = bench("undisturbed"), bench("again", url="memory://again")
     undisturbed.train(small(), RECIPE)
-    notice, task = Notice(), small()
-    task.fails = Asks(notice, [40])
-    with pytest.raises(Preempted):
-        again.train(task, RECIPE, notice=notice)
+    leave(again, small())
     again.journal.path.unlink()
     task = small()
     again.train(task, RECIPE)
@@ -359,10 +358,7 @@ def test_other_precisions_learn_and_resume(small, bench, name):
     recipe = Recipe(steps=60, precision=name, check_every=10)
     undisturbed, again = bench("undisturbed"), bench("again")
     done = undisturbed.train(small(), recipe)
-    notice, task = Notice(), small()
-    task.fails = Asks(notice, [31])
-    with pytest.raises(Preempted):
-        again.train(task, recipe, notice=notice)
+    leave(again, small(), recipe, at=31)
     again.train(small(), recipe)
     assert again.digest() == undisturbed.digest()
     assert done.held_loss < 0.6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def tried(task: Stepped, feed: Feed, steps: int, *, measured: int = 10, gain: fl
         return Trial(False, f"it cannot be compiled here ({type(error).__name__})")
     finally:
         torch.compiler.reset()
-    usual, quick = median(plain), median(rest)
+    usual, quick = statistics.median(plain), statistics.median(rest)
     sooner = usual > gain * quick and steps * (usual - quick) > first
     says = f"{1000 * usual:.2f} ms a step, {1000 * quick:.2f} ms compiled, {first:.1f} s to compile, {steps} steps"
     return Trial(sooner, says, usual, quick, first)
@@ -63,8 +64,3 @@ def seconds_of(task: Stepped, wrap: Any, batches: list[dict[str, torch.Tensor]])
             torch.accelerator.synchronize()
         found.append(time.perf_counter() - began)
     return found
-
-
-def median(values: list[float]) -> float:
-    """The middle one."""
-    return sorted(values)[len(values) // 2]

@@ -76,7 +76,7 @@ class Resident:
 
     def rows(self, step: int) -> np.ndarray:
         """int64 [B]."""
-        return self.order.take(step * self.size, self.size)
+        return self.order.batch(step, self.size)
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Decoded:
 
     def rows(self, step: int) -> np.ndarray:
         """int64 [B]."""
-        return self.order.take(step * self.size, self.size)
+        return self.order.batch(step, self.size)
 
 
 class Cache:

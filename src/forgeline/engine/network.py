@@ -406,6 +406,11 @@ def total_steps(rows: int, schedule: Schedule) -> int:
     return max(1, schedule.epochs * (rows // min(schedule.batch, rows)))
 
 
+def flags_of(features: int, flags: int | None) -> int:
+    """Flags among the features; where that is not known, four of five beyond the first ten."""
+    return int(max(features - 10, 0) * 0.8) if flags is None else flags
+
+
 def bins_for(rows: int, most: int) -> int:
     """Fewer steps between quantiles where rows are few."""
     return max(2, min(most, rows // 30))

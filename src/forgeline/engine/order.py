@@ -37,6 +37,10 @@ class Order:
             at += ends - place
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
+    def batch(self, step: int, size: int) -> np.ndarray:
+        """int64 [size]: rows of a step, when each takes so many."""
+        return self.take(step * size, size)
+
     def keys(self, epoch: int) -> np.ndarray:
         """uint64 [ROUNDS]: the keys of an epoch's network."""
         return self.seed.child("order", epoch).generator().integers(0, 2**64, ROUNDS, dtype=np.uint64)

@@ -47,7 +47,9 @@ def cost(shape: Shape, setting: Setting) -> Cost:
     Constants (units of 1e9 operations, about a second): numpy 2.4 with OpenBLAS on one core of an AMD EPYC.
     """
     schedule = Schedule(**setting)
-    inputs = network.inputs_of(shape.features, flags_of(shape), network.bins_for(shape.rows, schedule.bins))
+    inputs = network.inputs_of(
+        shape.features, network.flags_of(shape.features, shape.flags), network.bins_for(shape.rows, schedule.bins)
+    )
     scores = link.scores(shape.task, shape.outputs)
     weights = inputs * schedule.width + schedule.width**2 * (schedule.layers - 1) + schedule.width * scores
     size = min(schedule.batch, shape.rows)
@@ -61,11 +63,6 @@ def cost(shape: Shape, setting: Setting) -> Cost:
         size_bytes=3000 + 4 * weights + 20 * inputs,
         flops_per_row=2.0 * weights,
     )
-
-
-def flags_of(shape: Shape) -> int:
-    """Flags among the features; where that is not known, four of five beyond the first ten."""
-    return int(max(shape.features - 10, 0) * 0.8) if shape.flags is None else shape.flags
 
 
 def build(shape: Shape, setting: Setting, seed: Seed) -> Network:

@@ -53,7 +53,7 @@ def cost(shape: Shape, setting: Setting) -> Cost:
 
     Constants (units of 1e9 operations, about a second): torch 2.13 on one core of an AMD EPYC.
     """
-    flags = int(max(shape.features - 10, 0) * 0.8) if shape.flags is None else shape.flags
+    flags = network.flags_of(shape.features, shape.flags)
     inputs = network.inputs_of(shape.features, flags, network.bins_for(shape.rows, setting["bins"]))
     width, members, scores = setting["width"], setting["members"], link.scores(shape.task, shape.outputs)
     shared = inputs * width + width**2 * (setting["layers"] - 1)
