@@ -170,17 +170,23 @@ def wasted(preemptions: int, folder: Path, *, notice: bool, mean: float = 1.5, g
                 os._exit(0)
             os._exit(1)
         time.sleep(0.3 + draw.expovariate(1 / mean))
-        if notice:
-            os.kill(child, signal.SIGTERM)
-            ends = time.perf_counter() + grace
-            while time.perf_counter() < ends and os.waitpid(child, os.WNOHANG) == (0, 0):
-                time.sleep(0.005)
-        if (not notice) or time.perf_counter() >= ends:
+        if not (notice and leaves(child, grace)):
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
     made = struct.unpack("<q", folder.with_suffix(".steps").read_bytes())[0]
     saved = Vault(Folder(folder)).newest()
     return made - (0 if saved is None else saved.facts["step"])
+
+
+def leaves(child: int, grace: float) -> bool:
+    """Whether a process that is asked to go is gone within so many seconds."""
+    os.kill(child, signal.SIGTERM)
+    ends = time.perf_counter() + grace
+    while time.perf_counter() < ends:
+        if os.waitpid(child, os.WNOHANG) != (0, 0):
+            return True
+        time.sleep(0.005)
+    return False
 
 
 if __name__ == "__main__":

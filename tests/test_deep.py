@@ -1,9 +1,10 @@
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from forgeline import deep, testing
+from forgeline import deep, history, testing
 from forgeline.engine.recipe import StepFailed
 from forgeline.engine.seeds import Seed
 from forgeline.parts.families import tabm
@@ -36,7 +37,16 @@ def test_held_rows_choose_the_last_step(rows, tmp_path):
     steps = built(rows).recipe.steps
     assert 0 < fitted.steps <= steps
     assert fitted.done <= 1
-    assert not (tmp_path / "unit").exists()  # checkpoints are of no use any more
+    history_of = history.lines((tmp_path / "unit" / history.METRICS).read_bytes())
+    best = min((line for line in history_of if line.held_loss is not None), key=lambda line: line.held_loss)
+    assert best.step == fitted.steps
+
+
+def test_whoever_looks_on_finds_where_it_is(rows, tmp_path):
+    deep.fitted(built(rows), replace(rows, steps=17), Seed(0), tmp_path / "unit")
+    told = json.loads((tmp_path / "unit" / history.PROGRESS).read_bytes())
+    assert told["step"] == 17
+    assert told["held_loss"] is None
 
 
 def test_steps_that_are_given_are_made(rows, tmp_path):

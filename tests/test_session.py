@@ -77,6 +77,21 @@ def test_what_fits_depends_on_the_cores_and_not_on_the_workers(budget, cores, co
     assert session.workers_of(spec.check({"budget": budget}).budget, cores) == (count, shares)
 
 
+@pytest.mark.parametrize(
+    ("families", "until", "ahead"),
+    [
+        ("auto", "release", False),
+        (["linear", {"use": "lightgbm", "trees": 7}], "release", False),
+        (["linear", {"use": "tabm", "width": 8}], "release", True),
+        (["tabm"], "plan", False),
+    ],
+)
+def test_workers_have_torch_ahead_where_it_will_be_needed(families, until, ahead):
+    workers = session.workers_for(spec.check({"train": {"families": families}}), 2, 10**9, until)
+    assert ("forgeline.engine.torch_ahead" in workers.preload) == ahead
+    assert (workers.memory_bytes, workers.shared_bytes > 0) == (10**9, ahead)
+
+
 def test_an_unknown_stage_gets_the_nearest():
     with pytest.raises(BadInput, match=r"--until: no stage evalute.*Did you mean evaluate\?"):
         session.check_until("evalute")

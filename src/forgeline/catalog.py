@@ -180,6 +180,12 @@ def option(part: dict[str, Any], key: str, known: dict[str, Any], where: str) ->
         raise BadInput(what, where=where, remedy=f"Give a value like its default, {known[key]!r}.") from None
 
 
+def requires(module: Any, package: str) -> bool:
+    """Whether a part says that it needs a package."""
+    needs: tuple[str, str] = getattr(module, "REQUIRES", ("", ""))
+    return needs[0] == package
+
+
 def source_digest(entry: Entry) -> str:
     """SHA-256 of a part's source, without importing it: goes into `made.parts`, so an edited part is run again."""
     file = file_of(entry.module)

@@ -118,7 +118,7 @@ def next_fix(run: Run, asked: argparse.Namespace) -> str:
 def with_fixes(run: Run, asked: argparse.Namespace, codes: list[str]) -> str:
     """Where to type what, to run the line on the same data with the fixes of these findings."""
     if asked.verb is verb_resume:
-        from forgeline.board.report import placed, read
+        from forgeline.board.reading import placed, read
 
         where, command = read(run.folder).again(" ".join(f"--apply {quote(code)}" for code in codes))
         return f"{placed(where)}:\n  {command}"

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import replace
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from forgeline.engine.seeds import Seed
+from forgeline.history import METRICS, PROGRESS, progress
 from forgeline.kinds import Fitted, OneShot, Stepped, TrainRows
 
 if TYPE_CHECKING:
     import torch
 
     from forgeline.engine.feed import Batch
+    from forgeline.engine.stepped import Progress
 
 JUDGED_ROWS = 4096
 """Held rows that are judged at once."""
 
 
 def fitted(built: OneShot | Stepped, rows: TrainRows, seed: Seed, folder: Path) -> Fitted:
-    """A trained model: in one call, or in steps, with checkpoints in `folder` as long as it takes."""
-    if hasattr(built, "fit"):
-        return built.fit(rows)
-    made = in_steps(built, rows, seed, folder)
-    shutil.rmtree(folder)
-    return made
+    """A trained model: in one call, or in steps, with metrics and checkpoints in `folder`.
+
+    Whoever has stored the model may delete the folder. Errors: engine.recipe.Preempted, engine.recipe.StepFailed.
+    """
+    return built.fit(rows) if hasattr(built, "fit") else in_steps(built, rows, seed, folder)
 
 
 def in_steps(built: Stepped, rows: TrainRows, seed: Seed, folder: Path) -> Fitted:
     """Train on all rows; where held rows are given, the weights that suited them best are kept.
 
-    It goes on from the checkpoints in `folder`. Errors: engine.recipe.Preempted, engine.recipe.StepFailed.
+    It goes on from the checkpoints in `folder`.
     """
     import torch
 
@@ -53,14 +57,40 @@ def in_steps(built: Stepped, rows: TrainRows, seed: Seed, folder: Path) -> Fitte
         assert held is not None
         return loss_of(built, module, held)
 
-    vault = Vault(Folder(folder))
-    journal = Journal(folder / "metrics.jsonl", COLUMNS)
+    vault, journal = Vault(Folder(folder)), Journal(folder / METRICS, COLUMNS)
+    looking_on = [Shown(folder)]
+    judging = judge if held else None
     try:
         with Notice().signals() as notice:
-            outcome = train(built, feed, recipe, seed, vault, journal, judge=judge if held else None, notice=notice)
+            outcome = train(
+                built, feed, recipe, seed, vault, journal, judge=judging, observers=looking_on, notice=notice
+            )
     finally:
         vault.close()
     return built.fitted(outcome.steps / recipe.steps, outcome.best_step)
+
+
+@dataclass
+class Shown:
+    """Leaves where training is, and the seconds it took so far, for whoever looks on from another process."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.began = time.perf_counter() - seconds_so_far(self.folder)
+
+    def told(self, told: Progress) -> None:
+        """Whole or not at all; not flushed, as it is out of date in a second, and no reason to stop on a full disk."""
+        said = vars(told)
+        draft = self.folder / f"{PROGRESS}.part"
+        with suppress(OSError):
+            draft.write_bytes(msgspec.json.encode(said | {"seconds": time.perf_counter() - self.began}))
+            draft.replace(self.folder / PROGRESS)
+
+
+def seconds_so_far(folder: Path) -> float:
+    """Seconds that a unit was trained before it was interrupted, to about one."""
+    return float(progress(folder).get("seconds", 0.0))
 
 
 def loss_of(built: Stepped, module: torch.nn.Module, held: Batch) -> float:

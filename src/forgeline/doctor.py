@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
 
 from forgeline.engine.store import Store
@@ -16,7 +17,7 @@ LEAST_MEMORY_BYTES = 10**9
 
 def examine(store: Store) -> dict[str, Any]:
     """`{"ok", "checks": [{"name", "ok", "says"}]}`."""
-    checks = [python(), *packages(), memory(), disk(store), worker()]
+    checks = [python(), *packages(), *deep(), memory(), disk(store), worker()]
     return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
 
@@ -45,6 +46,16 @@ def packages() -> list[dict[str, Any]]:
         except metadata.PackageNotFoundError:
             found.append(check(name, False, f"pip install {name}"))
     return found
+
+
+def deep() -> list[dict[str, Any]]:
+    """Torch, where it is installed, and whether what is beside it works with it."""
+    if find_spec("torch") is None:
+        return []
+    from forgeline.engine.compatible import complaint
+
+    wrong = complaint()
+    return [check("torch", not wrong, ". ".join(wrong) if wrong else metadata.version("torch"))]
 
 
 def memory() -> dict[str, Any]:

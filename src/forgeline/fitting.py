@@ -5,6 +5,7 @@ Shapes: N training rows, F features, K outputs.
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,14 @@ import numpy as np
 from forgeline import catalog, deep, kinds, models
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode
+from forgeline.engine.attempts import PREEMPTED
 from forgeline.engine.graph import Graph
+from forgeline.engine.recipe import Preempted
 from forgeline.engine.seeds import Seed
 from forgeline.engine.store import Artefacts
+from forgeline.history import METRICS
 from forgeline.records import Ref, Unit
 
-CHECKPOINTS = "checkpoints"
-"""Folder of a run."""
 ASKED_ROWS = 65_536
 """Rows that a model is asked about at once."""
 STOPPING_ROWS = 100_000
@@ -56,28 +58,31 @@ class Assignment:
     outputs: int
     quantile: float | None
     seed: tuple[int, tuple[str | int, ...]]
+    checkpoints: str
+    """The folder that this unit keeps checkpoints in while it is trained, where it is trained in steps."""
 
     def own_seed(self) -> Seed:
         """The seed of this unit and no other."""
         return Seed(*self.seed).child("train", self.candidate, self.fold)
 
-    def own_folder(self) -> Path:
-        """Where this unit keeps checkpoints while it is trained."""
-        return Path(self.artefacts).parent / CHECKPOINTS / f"{self.candidate}-{self.fold}"
-
 
 def fit_unit(**told: Any) -> dict[str, Any]:
     """Fit one candidate without one fold, predict that fold, check the graph, store both.
 
-    Where no row is of the fold the graph is checked on some of those it was trained on.
+    Where no row is of the fold the graph is checked on some of those it was trained on. A fit in steps that is asked to
+    go leaves with its own exit code, and goes on from its checkpoints when it is asked for again.
     """
     ask = Assignment(**told)
+    before = deep.seconds_so_far(Path(ask.checkpoints))
     store = Artefacts(Path(ask.artefacts))
     lot = read(ask, store)
     module = catalog.load("families", ask.family)
     alone = len(lot.present) == 1
     built = Constant() if alone else module.build(lot.rows.shape, ask.setting, ask.own_seed())
-    fitted = deep.fitted(built, lot.rows, ask.own_seed(), ask.own_folder())
+    try:
+        fitted = deep.fitted(built, lot.rows, ask.own_seed(), Path(ask.checkpoints))
+    except Preempted:
+        sys.exit(PREEMPTED)
     x_PF, shape = lot.x_PF, lot.rows.shape
     held_rows, present, center, scale = lot.held_rows, lot.present, lot.center, lot.scale
     del lot  # the training rows, before the model is asked and drawn
@@ -99,8 +104,17 @@ def fit_unit(**told: Any) -> dict[str, Any]:
         scale=scale,
         steps=getattr(fitted, "steps", None),
         work=0.0 if alone else float(module.cost(shape, ask.setting).work * getattr(fitted, "done", 1.0)),
+        metrics=metrics_of(Path(ask.checkpoints) / METRICS, store),
     )
-    return {"unit": msgspec.to_builtins(unit), "predict_seconds_per_row": pace}
+    return {"unit": msgspec.to_builtins(unit), "predict_seconds_per_row": pace, "seconds_before": before}
+
+
+def metrics_of(file: Path, store: Artefacts) -> Ref | None:
+    """The metrics by step, stored; None where it was not trained in steps."""
+    if not file.exists():
+        return None
+    data = file.read_bytes()
+    return Ref(digest=store.put(data), size_bytes=len(data), name=METRICS)
 
 
 @dataclass(frozen=True)

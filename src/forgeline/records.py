@@ -125,6 +125,7 @@ class Curve(Shape, frozen=True):
     against: list[float] = []
     x_label: str = ""
     y_label: str = ""
+    against_label: str = ""
 
 
 class Histogram(Shape, frozen=True):
@@ -482,6 +483,8 @@ class Unit(Shape, frozen=True):
     """Trees, or steps of a network, that its held-out rows chose or its first folds agreed on; null without steps."""
     work: float = 0.0
     """Work units it took, counted by the steps that were made."""
+    metrics: Ref | None = None
+    """Step, loss, rate and loss on held rows of each step, as JSON lines; null where it was not trained in steps."""
 
 
 class Member(Shape, frozen=True):

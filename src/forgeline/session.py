@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +25,7 @@ from forgeline.line import line
 from forgeline.records import GateResult, Number, Record
 from forgeline.runner import GateBlocks, Runner, Until
 from forgeline.spec import Budget, Spec
-from forgeline.workspace import PRELOAD, Workspace
+from forgeline.workspace import PRELOAD, TORCH_AHEAD, TORCH_BYTES, Workspace
 
 if TYPE_CHECKING:
     import polars as pl
@@ -270,6 +271,9 @@ def drive(
     except GateBlocks:
         if replay is None:
             raise
+    except KeyboardInterrupt:
+        work.note("interrupted")  # what was used of the time until now counts when the run is resumed
+        raise
     finally:
         if replay is None and runner.read_all(folder):
             learn(folder, ask, store)
@@ -286,11 +290,16 @@ def learn(folder: Path, ask: Spec, store: Store) -> None:
         experience.remember(store.root, found)
 
 
-def close(folder: Path, mirror: str) -> None:
-    """Draw the report and copy the run where it was asked to be."""
+def draw(folder: Path, *, running: bool = False) -> None:
+    """Draw the report as far as the run is."""
     from forgeline.board.report import report
 
-    report(folder)
+    report(folder, running=running)
+
+
+def close(folder: Path, mirror: str) -> None:
+    """Draw the report and copy the run where it was asked to be."""
+    draw(folder)
     if mirror:
         from forgeline.engine.mirror import copy
 
@@ -310,15 +319,35 @@ def workspace(
     """The machinery of one run, with workers being warmed up."""
     opened = log.find("open") or {}
     count, shares = workers_of(ask.budget, os.cpu_count() or 1)
-    workers = Workers(count, memory_each(ask, shares, log, replay or []), PRELOAD)
+    workers = workers_for(ask, count, memory_each(ask, shares, log, replay or []), opened.get("until", "release"))
     limit = None if replay is not None else ask.budget.seconds
     clock = Clock(limit, started=started, used=log.elapsed)
     base = Path(opened.get("base", "."))
     work = Workspace(folder, store, base, clock, Seed(ask.seed), workers, log, replay or [], quiet)
     work.mirror, work.predict = opened.get("mirror", ""), opened.get("predict", False)
     work.source = ask.snapshot.source
+    if replay is None:
+        work.draw = partial(draw, folder, running=True)
     workers.start()
     return work
+
+
+def workers_for(ask: Spec, count: int, memory_bytes: int, until: str) -> Workers:
+    """Workers that have imported what they will need, torch too where a family that is to be trained needs it."""
+    stages = list(records.STAGES)
+    trains = stages.index(until) >= stages.index("train")
+    if trains and needs_torch(ask.train):
+        return Workers(count, memory_bytes, (*PRELOAD, TORCH_AHEAD), shared_bytes=TORCH_BYTES)
+    return Workers(count, memory_bytes, PRELOAD)
+
+
+def needs_torch(train: spec.Train) -> bool:
+    """Whether a family that was named is trained with torch."""
+    from forgeline import catalog
+
+    named = [] if train.families == "auto" else train.families
+    names = [each if isinstance(each, str) else str(each["use"]) for each in named]
+    return any(catalog.requires(catalog.load("families", name), "torch") for name in names)
 
 
 def check_until(until: str) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from forgeline import records
+from forgeline.engine.attempts import TAKEN, Attempts, Spent
+from forgeline.engine.checkpoint import reached
 from forgeline.engine.controller import PROBES, Key, Listed, Schedule
 from forgeline.engine.workers import Job, Outcome
 from forgeline.errors import BadInput
 from forgeline.models import Data
 from forgeline.records import Candidate, Unit
+from forgeline.watching import Watch
 
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
@@ -106,9 +112,11 @@ class Bench:
         if closed or self.timed:
             desk.recall(of_phase(phase, self.folds, closed))
         with self.work.progress(phase, len(closed["units"]) if closed else 0, None if closed else share) as bar:
-            for outcome in self.work.workers.feed(desk.give, remaining):
-                if unit := desk.take(outcome):
-                    bar.step(unit.candidate)
+            watch = Watch(self.work.checkpoints, bar.show, self.work.draw, remaining)
+            with closing(self.work.workers.feed(desk.give, remaining, watch)) as outcomes:
+                for outcome in outcomes:
+                    if unit := desk.take(outcome):
+                        bar.step(unit.candidate)
         finished = {key: unit for key in desk.named if (unit := desk.results.get(key))}
         if not self.work.log.find("close", stage="train", phase=phase):
             units = [list(key) for key in finished]
@@ -135,7 +143,9 @@ class Bench:
             "seed": (self.work.seed.root, self.work.seed.path),
         }
         what = f"all rows {fold - self.folds + 1}" if fold >= self.folds else f"fold {fold + 1}"
-        return Job(f"{candidate.name} {what}", "forgeline.fitting:fit_unit", arguments)
+        name = f"{candidate.name} {what}"
+        checkpoints = {"checkpoints": str(self.work.checkpoints / name)}
+        return Job(name, "forgeline.fitting:fit_unit", arguments | checkpoints)
 
 
 def check_planned(names: list[str], candidates: Mapping[str, Candidate]) -> None:
@@ -175,7 +185,7 @@ class Desk:
                 self.finish(key, unit)
 
     def give(self) -> Job | None:
-        """The next unit to fit; one that went over its memory comes first, with fewer rows."""
+        """The next unit to fit; one that is tried again comes first."""
         if self.again:
             return self.again.pop()
         while (key := self.schedule.next(self.named, self.results)) is not None:
@@ -210,15 +220,15 @@ class Desk:
         key = arguments["candidate"], arguments["fold"]
         if outcome.value is not None:
             unit = msgspec.convert(outcome.value["unit"], Unit)
-            seconds = round(outcome.seconds, 3)
+            seconds = round(outcome.seconds + outcome.value["seconds_before"], 3)
             self.bench.measured(work.note("unit", stage="train", unit=unit, seconds=seconds, **timing(outcome)))
+            shutil.rmtree(arguments["checkpoints"], ignore_errors=True)
             self.finish(key, unit)
             return unit
-        least = SMALLEST_SHARE * self.bench.candidates[arguments["candidate"]].share
-        if outcome.lost == "memory" and arguments["share"] / 2 >= least:
-            smaller = arguments | {"share": arguments["share"] / 2}
-            self.again.append(Job(outcome.job.name, outcome.job.call, smaller))
+        if again := another(outcome, SMALLEST_SHARE * self.bench.candidates[arguments["candidate"]].share):
+            self.again.append(again)
         else:
+            shutil.rmtree(arguments["checkpoints"], ignore_errors=True)
             self.bench.lost[outcome.job.name] = outcome.lost
             self.results[key] = None
         return None
@@ -230,6 +240,28 @@ class Desk:
         self.told({key: unit for key, unit in self.results.items() if unit})
 
 
+def another(outcome: Outcome, least: float) -> Job | None:
+    """What is tried in place of a job that was lost; None: it stays lost.
+
+    One that went over its memory is tried with half its rows, at `least` a share of them; one that somebody else took
+    away as it was, from its checkpoints where there are any. An error would only happen again.
+    """
+    job, arguments = outcome.job, outcome.job.arguments
+    folder, share = Path(arguments["checkpoints"]), arguments["share"] / 2
+    if outcome.lost == "memory" and share >= least:
+        shutil.rmtree(folder, ignore_errors=True)  # of more rows
+        halved = {"share": share, "checkpoints": str(folder.with_name(f"{folder.name}, {share:.3g} of the rows"))}
+        return Job(job.name, job.call, arguments | halved)
+    if outcome.exit_code not in TAKEN:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        Attempts(folder / "attempts.json").count(outcome.exit_code, reached(folder))
+    except Spent:
+        return None
+    return replace(job, seconds=job.seconds - outcome.seconds)
+
+
 def finished_units(work: Workspace) -> dict[tuple[str, int], Unit]:
     """Units of this run's work log whose files are whole."""
     lines = [line for line in work.log.lines if line["do"] == "unit"]
@@ -237,7 +269,7 @@ def finished_units(work: Workspace) -> dict[tuple[str, int], Unit]:
     return {
         (unit.candidate, unit.fold): unit
         for unit in units
-        if work.artefacts.holds(unit.model.digest) and work.artefacts.holds(unit.predictions.digest)
+        if all(work.artefacts.holds(ref.digest) for ref in (unit.model, unit.predictions, unit.metrics) if ref)
     }
 
 

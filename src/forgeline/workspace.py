@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ PRELOAD = (
     *("sklearn.cluster", "sklearn.ensemble", "sklearn.linear_model", "catboost"),
 )
 """Imported once, by the forkserver, before the first worker is asked for."""
+TORCH_AHEAD, TORCH_BYTES = "forgeline.engine.torch_ahead", 250 * 2**20
+"""Imported, too, where a family needs torch; what it adds to the size of every worker (torch 2.13)."""
 
 
 @dataclass
@@ -55,6 +58,8 @@ class Workspace:
     predict: bool = False
     """Whether the test file is predicted once more after the line, within the same time."""
     frames: dict[str, pl.DataFrame] = field(default_factory=dict)
+    draw: Callable[[], None] = lambda: None
+    """Draws the report as far as the run is."""
 
     catalog = parts_catalog
 
@@ -72,6 +77,11 @@ class Workspace:
     def artefacts(self) -> Artefacts:
         """The run's files by digest."""
         return Artefacts(self.folder / "artefacts")
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where units that train in steps keep their checkpoints, a folder each, until they are finished."""
+        return self.folder / "checkpoints"
 
     @property
     def source_folder(self) -> Path | None:
@@ -196,6 +206,10 @@ class Progress:
     def step(self, says: str = "") -> None:
         """One more is done."""
         self.done += 1
+        self.show(says)
+
+    def show(self, says: str) -> None:
+        """Say what is going on."""
         if self.terminal:
             self.draw(says)
         elif time.perf_counter() - self.told >= self.every_seconds:
@@ -205,7 +219,7 @@ class Progress:
 
     def draw(self, says: str) -> None:
         """Redraw the bar, with the seconds left at this pace."""
-        width = 24
+        width = 16
         share = min(1.0, max(1e-3, self.share()))
         full = int(width * share)
         left = (time.perf_counter() - self.began) * (1 - share) / share
@@ -213,9 +227,17 @@ class Progress:
         count = f"{self.done}/{self.total}" if self.total else str(self.done)
         bar = "━" * full + "╌" * (width - full)
         text = f"  {self.title} {bar} {count}  ~{left:.0f} s left  {says}"
-        print(f"\r\033[K{text[:110]}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{text[: columns() - 1]}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Remove the bar."""
         if self.terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def columns(*, otherwise: int = 110) -> int:
+    """Of the terminal that stderr goes to."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or otherwise
+    except OSError:
+        return otherwise

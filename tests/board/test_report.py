@@ -5,8 +5,10 @@ import msgspec
 import pytest
 
 from forgeline import records
-from forgeline.board import report as board
-from forgeline.board.report import compared, forests, report
+from forgeline.board import assessed, reading
+from forgeline.board.drawing import forests
+from forgeline.board.numbers import compared
+from forgeline.board.report import report
 from forgeline.errors import BadInput
 from forgeline.records import Number
 
@@ -76,7 +78,7 @@ def test_head_names_data_target_metric_threshold_and_positive_class(passed):
 
 def test_every_word_of_findings_tables_and_gates_is_on_the_page(passed):
     text = page(passed).text
-    for record in board.read(passed).records.values():
+    for record in reading.read(passed).records.values():
         for finding in record.findings:
             assert finding.says in text
             assert finding.code in text
@@ -168,7 +170,7 @@ def test_a_fix_for_a_person_is_not_offered_to_be_applied(blocked):
 @pytest.mark.parametrize(("fix", "like"), [(None, "honest"), (records.Fix(do="split"), "random")])
 def test_a_structure_chart_says_what_decides(file, fix, like):
     finding = records.Finding(code="leak.group", severity="note", says="x", columns=["a"], fix=fix)
-    told = board.structure_note(finding, file=file)
+    told = assessed.structure_note(finding, file=file)
     assert told.startswith("The rows of the test file decide" if file else "The split in force")
     assert f"like the {like} one" in told
 
@@ -278,3 +280,30 @@ def test_forests_keep_differences_apart_from_scores():
     titles = [re.search("<figcaption>(.*?)<", chart)[1] for chart in forests(numbers)]
     assert titles == ["rmse", "test.lead.rmse"]
     assert forests({"cv.rmse": number(5)}) == []
+
+
+# ---------------------------------------------------------------- while it runs
+
+
+def learning(run):
+    unit = run / "checkpoints" / "tabm-1 fold 1"
+    unit.mkdir(parents=True)
+    lines = [{"step": step, "loss": 1 / step, "held_loss": None if step % 2 else 2 / step} for step in range(1, 9)]
+    (unit / "metrics.jsonl").write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    return run
+
+
+def test_while_a_run_goes_on_the_page_shows_how_it_learns_and_loads_itself_again(unfinished):
+    shown = Page(report(learning(unfinished), running=True).read_text(encoding="utf-8"))
+    assert ("meta", {"http-equiv": "refresh", "content": "10"}) in shown.elements
+    assert re.search(r"Running\. \d of 8 stages are done; \w+ is at work, as of \d\d:\d\d:\d\d UTC", shown.text)
+    assert "forgeline resume" not in shown.text
+    assert "tabm-1 fold 1" in shown.text
+    assert "Dashed: loss on the rows of the steps before" in shown.text
+
+
+def test_an_interrupted_page_stands_still(unfinished):
+    shown = page(learning(unfinished))
+    assert not [each for each in shown.elements if each[1].get("http-equiv") == "refresh"]
+    assert "Interrupted in training" in shown.text
+    assert "forgeline resume" in shown.text

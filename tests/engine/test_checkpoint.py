@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from forgeline.engine.checkpoint import Vault, named
+from forgeline.engine.checkpoint import Vault, named, reached
 from forgeline.engine.interval import Interval
 from forgeline.engine.places import MANIFEST, STATE, Bucket, Folder, place_of
 
@@ -129,6 +129,12 @@ def test_latest_names_the_newest_that_is_durable(tmp_path):
     save(vault, 2)
     assert (tmp_path / "latest").read_text() == vault.names("step")[0]
     vault.close()
+
+
+def test_how_far_a_folder_got_is_what_latest_names(tmp_path):
+    assert reached(tmp_path) == 0
+    (tmp_path / "latest").write_text(named("step", 1234))
+    assert reached(tmp_path) == 1234
 
 
 def test_names_are_never_used_again():

@@ -49,6 +49,19 @@ def test_learns(small, bench):
     assert not task.module.training
 
 
+def test_losses_on_held_rows_are_in_the_metrics_where_they_were_looked_at(small, bench):
+    task, run = small(), bench()
+    done = run.train(task, RECIPE)
+    held = {line["step"]: line["held_loss"] for line in read(run.journal.path) if line["held_loss"] is not None}
+    assert list(held) == [10, 20, 30, 40, 50, 60]
+    assert held[done.best_step] == done.held_loss == min(held.values())
+
+
+def test_held_rows_that_never_give_a_finite_loss_are_an_error(small, bench):
+    with pytest.raises(StepFailed, match="none of 6 looks at held rows gave a finite loss"):
+        bench().train(small(), RECIPE, judge=lambda module: float("nan"))
+
+
 def test_is_what_a_plain_loop_computes(small, bench):
     task, plain = small(drop=0.0), small(drop=0.0)
     run = bench()
@@ -330,7 +343,8 @@ def test_ends_early_on_the_same_schedule(small, bench):
     run.train(small(), RECIPE)
     other.train(small(), Recipe(steps=60, ends=25, schedule=cosine))
     whole, part = (list(read(each.journal.path)) for each in (run, other))
-    assert part == whole[:25]
+    assert [line["loss"] for line in part] == [line["loss"] for line in whole[:25]]
+    assert [line["rate"] for line in part] == [line["rate"] for line in whole[:25]]
 
 
 def test_observers_are_told_numbers_only(small, bench):

@@ -9,7 +9,7 @@ from forgeline.errors import BadInput
 @pytest.fixture
 def run(tmp_path):
     folder = tmp_path / "runs" / "r1"
-    for name in ("artefacts/aa", "release/model.onnx", "01-snapshot.json", ".lock"):
+    for name in ("artefacts/aa", "release/model.onnx", "01-snapshot.json", ".lock", "checkpoints/tabm-1 fold 1/latest"):
         write_atomic(folder / name, name.encode())
     return folder
 
@@ -18,7 +18,7 @@ def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_everything_but_hidden_files_is_copied(run, tmp_path):
+def test_everything_but_hidden_files_and_what_is_half_done_is_copied(run, tmp_path):
     copy(run, str(tmp_path / "there"))
     assert files(tmp_path / "there") == [
         f"runs/r1/{name}" for name in ("01-snapshot.json", "artefacts/aa", "release/model.onnx")

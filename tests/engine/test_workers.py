@@ -46,6 +46,16 @@ def closed():
 def threads():
     return {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
+def steps(*, mark):
+    import signal
+    going = []
+    signal.signal(signal.SIGTERM, lambda number, frame: going.append(number))
+    open(mark, "w").close()
+    while not going:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    open(mark, "w").write("saved")
+
 def main_module():
     return sys.modules["__main__"].__name__, hasattr(sys.modules["__main__"], "pytest")
 """
@@ -124,6 +134,7 @@ def test_an_error_is_told_with_its_type_and_the_others_go_on(work):
 def test_a_worker_that_dies_is_lost_with_its_exit_code(work, call, code):
     outcomes, _ = work(call, ("double", {"x": 1}))
     assert outcomes[0].lost == f"the worker died (exit code {code})"
+    assert [outcomes[place].exit_code for place in range(2)] == [code, None]
     assert outcomes[1].value == 2
 
 
@@ -170,6 +181,25 @@ def test_whoever_stops_listening_leaves_no_worker_behind(jobs_folder, tmp_path):
         time.sleep(0.01)
     outcomes.close()
     assert gone(int(mark.read_text()))
+
+
+def test_workers_are_asked_to_go_before_they_are_killed(jobs_folder, tmp_path):
+    mark, workers = tmp_path / "mark", Workers(2, 2**31)
+    jobs = iter(
+        [Job("steps", "forgeline_jobs:steps", {"mark": str(mark)}), Job("quick", "forgeline_jobs:double", {"x": 1})]
+    )
+    for _ in workers.feed(lambda: next(jobs, None), lambda: 60.0):
+        while not mark.exists():
+            time.sleep(0.01)
+        break
+    assert mark.read_text() == "saved"
+
+
+def test_something_may_be_done_meanwhile(jobs_folder):
+    workers, calls = Workers(1, 2**31), []
+    jobs = iter([Job("sleep", "forgeline_jobs:sleep", {"seconds": 0.5})])
+    assert [each.lost for each in workers.feed(lambda: next(jobs, None), lambda: 60.0, lambda: calls.append(1))] == [""]
+    assert len(calls) > 3
 
 
 def test_workers_have_one_thread_each_and_this_process_keeps_its_own(work):

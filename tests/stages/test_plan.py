@@ -98,6 +98,14 @@ def test_a_family_whose_package_is_missing_is_left_out_or_named_with_its_extra(m
         plan.families(spec.Train(families=["catboost"]))
 
 
+def test_a_torch_that_is_broken_is_told_before_anything_is_done(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(plan.compatible, "complaint", lambda: ("torch 2.1 is too old", "Install a newer one."))
+    with pytest.raises(BadInput, match=r"family tabm: torch 2\.1 is too old. Install a newer one"):
+        plan.families(spec.Train(families=["tabm"]))
+    assert plan.families(spec.Train(families=["linear"])) == [("linear", {})]
+
+
 @pytest.mark.parametrize(
     ("families", "says"),
     [

@@ -7,6 +7,10 @@ from forgeline.records import Number
 
 BYTES = ("bytes", "byte", "B")
 SECONDS = ("seconds", "second", "s")
+MOST = 500
+"""Rows of a table, findings or numbers on the page; the record holds the rest."""
+FIRST = 12
+"""Rows that are shown before a click."""
 
 
 def figure(value: float) -> str:

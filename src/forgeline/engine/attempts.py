@@ -36,6 +36,7 @@ class Attempts:
     stuck: int = 3
     """Times in a row that it may be taken away without having got on: whoever kills it, more of that will not help."""
     ended: dict[str, int] = field(default_factory=dict)
+    """How many of each kind so far, how many in a row got no further, and how far the last one got."""
 
     def __post_init__(self) -> None:
         if self.path.exists():
@@ -43,17 +44,17 @@ class Attempts:
 
     def run(self, start: Callable[[], int], reached: Callable[[], int]) -> None:
         """Call `start`, which gives an exit code, until that is 0. `reached` is how far it got. Errors: Spent."""
-        before = reached()
+        self.ended.setdefault("reached", reached())
         while (code := start()) != 0:
-            now = reached()
-            self.count(code, now > before, now)
-            before = max(before, now)
+            self.count(code, reached())
 
-    def count(self, code: int, further: bool, reached: int) -> None:
-        """Note how an attempt ended. Errors: Spent."""
+    def count(self, code: int, reached: int) -> None:
+        """Note how an attempt ended, and how far it got. Errors: Spent."""
         kind = "preemptions" if code in TAKEN else "errors"
         self.ended[kind] = self.ended.get(kind, 0) + 1
-        self.ended["stuck"] = 0 if further else self.ended.get("stuck", 0) + 1
+        before = self.ended.get("reached", 0)
+        self.ended["stuck"] = 0 if reached > before else self.ended.get("stuck", 0) + 1
+        self.ended["reached"] = max(reached, before)
         write_atomic(self.path, msgspec.json.encode(self.ended))
         allowed = self.preemptions if kind == "preemptions" else self.errors
         if self.ended[kind] > allowed:

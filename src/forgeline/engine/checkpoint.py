@@ -210,6 +210,12 @@ class Vault:
         return found if isinstance(found, dict) else {}
 
 
+def reached(folder: Path) -> int:
+    """The step of the newest checkpoint in a folder of this machine, as `latest` says; 0 without one."""
+    pointer = folder / "latest"
+    return int(pointer.read_text().split("-")[1]) if pointer.exists() else 0
+
+
 def named(kind: str, step: int) -> str:
     """A name that sorts by step and is never used again."""
     return f"{kind}-{step:012d}-{secrets.token_hex(4)}"

@@ -54,9 +54,7 @@ def train(
         loss = run.advance(run.take())
         if loss is None:
             run.leave()
-        teller.note(run.step, loss, run.rate)
-        if run.step % recipe.check_every == 0 or run.step == recipe.last:
-            run.check()
+        teller.note(run.step, loss, run.rate, run.check() if run.looks_now else math.nan)
         if teller.due:
             run.tell()
         if vault.due:
@@ -207,8 +205,13 @@ class Run:
         """The learning rate of the last step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def check(self) -> None:
-        """Judge the weights that would ship, and keep them where they are the best so far."""
+    @property
+    def looks_now(self) -> bool:
+        """Whether the held rows are looked at after this step."""
+        return self.step % self.recipe.check_every == 0 or self.step == self.recipe.last
+
+    def check(self) -> float:
+        """Judge the weights that would ship, and keep them where they are the best so far; their loss on held rows."""
         self.applied(Event.CHECK)
         self.module.eval()
         with torch.no_grad():
@@ -218,6 +221,7 @@ class Run:
             self.keep(loss)
         self.module.train()
         self.applied(Event.CHECKED)
+        return loss if self.judge else math.nan
 
     def keep(self, loss: float) -> None:
         """These are the best weights so far; on disk as soon as the writing thread comes to it."""
@@ -269,6 +273,9 @@ class Run:
 
     def finish(self) -> Outcome:
         """The best weights in the module, metrics and checkpoint on disk."""
+        self.tell()
+        if not self.best:
+            raise StepFailed(f"step {self.step}: none of {self.looks} looks at held rows gave a finite loss")
         self.save()
         self.vault.settle()
         self.module.load_state_dict(self.best)

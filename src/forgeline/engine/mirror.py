@@ -6,12 +6,16 @@ from forgeline.errors import BadInput
 
 
 def copy(folder: Path, url: str) -> None:
-    """Copy the files of a run that are not at `<url>/runs/<run>` yet; artefacts first, records last."""
+    """Copy the files of a run that are not at `<url>/runs/<run>` yet; artefacts first, records last.
+
+    What is half-done (folders in `checkpoints`) stays here.
+    """
     import fsspec
 
     try:
         system, root = fsspec.core.url_to_fs(url)
-        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        there_is = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        files = sorted(path for path in there_is if path.relative_to(folder).parts[0] != "checkpoints")
         for path in sorted(files, key=lambda path: path.parent == folder):
             there = f"{root.rstrip('/')}/runs/{folder.name}/{path.relative_to(folder).as_posix()}"
             fixed = path.parent.name == "artefacts"

@@ -101,8 +101,8 @@ class Method(Protocol):
         ...
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What it has to remember; the loop fills these in place when it resumes."""
-        ...
+        """What it has to remember, nothing unless a method says so; the loop fills these in place when it resumes."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ class Progress:
 
     step: int
     steps: int
+    """That are to be made."""
     loss: float
     """Mean since it was last told."""
     rate: float

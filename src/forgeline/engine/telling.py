@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from forgeline.engine.loop import Run
 
-COLUMNS = ("loss", "rate")
-"""Of the journal, beside the step."""
+COLUMNS = ("loss", "rate", "held_loss")
+"""Of the journal, beside the step; the last one only where held rows were looked at."""
 
 
 @dataclass
@@ -35,10 +35,10 @@ class Teller:
         self.began = self.last = time.perf_counter()
         self.busy = 1.0
 
-    def note(self, step: int, loss: torch.Tensor, rate: float) -> None:
-        """Keep the metrics of a step that was made."""
+    def note(self, step: int, loss: torch.Tensor, rate: float, held_loss: float) -> None:
+        """Keep the metrics of a step that was made; the loss on held rows is NaN where nobody looked."""
         self.losses.append(loss)
-        self.journal.note(step, (loss, rate))
+        self.journal.note(step, (loss, rate, held_loss))
 
     @property
     def due(self) -> bool:
@@ -46,18 +46,20 @@ class Teller:
         return time.perf_counter() - self.last > self.every
 
     def tell(self, run: Run, waited: float) -> int | None:
-        """Tell observers of the steps since the last time; the first of these whose loss is not finite."""
+        """Tell observers of the steps since the last time, if any; the first of these whose loss is not finite."""
+        if not self.losses:
+            return None
         import torch
 
         now = time.perf_counter()
-        losses = torch.stack(self.losses).tolist() if self.losses else []
+        losses = torch.stack(self.losses).tolist()
         pace = len(losses) / max(now - self.last, 1e-9)
         self.busy = 1 - waited / max(now - self.began, 1e-9)
         self.losses, self.last = [], now
         progress = Progress(
             step=run.step,
-            steps=run.recipe.steps,
-            loss=sum(losses) / len(losses) if losses else math.nan,
+            steps=run.recipe.last,
+            loss=sum(losses) / len(losses),
             rate=run.rate,
             held_loss=run.held_loss if run.judge and run.best else None,
             best_step=run.best_step if run.best else None,

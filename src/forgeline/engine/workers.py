@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -20,6 +20,8 @@ from typing import Any
 from forgeline.errors import BudgetSpent
 
 POLL_SECONDS = 0.05
+GRACE_SECONDS = 20.0
+"""For workers that are asked to go: those that train in steps save where they are, the others are gone at once."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -45,6 +47,8 @@ class Outcome:
     seconds: float
     peak_bytes: int
     cpu_seconds: float
+    exit_code: int | None = None
+    """Of a process that was gone without a word, and not by our hand; negative: the signal that ended it."""
 
     def answer(self) -> Any:
         """The value. Errors: BudgetSpent over its memory, RuntimeError with what the worker said."""
@@ -77,10 +81,12 @@ class Usage:
 class Workers:
     """Up to `count` processes at a time, one job each; whoever is late or too big is killed by us."""
 
-    def __init__(self, count: int, memory_bytes: int, preload: tuple[str, ...] = ()) -> None:
+    def __init__(self, count: int, memory_bytes: int, preload: tuple[str, ...] = (), *, shared_bytes: int = 0) -> None:
         self.count = count
         self.memory_bytes = memory_bytes
         self.preload = preload
+        self.shared_bytes = shared_bytes
+        """Of what is preloaded beside the usual: in every worker's size, but in memory once."""
         self.context = multiprocessing.get_context("forkserver")
         self.warm = False
         self.usage = Usage()
@@ -96,8 +102,8 @@ class Workers:
             self.context.set_forkserver_preload(list(self.preload))
             from multiprocessing import forkserver, resource_tracker
 
-            resource_tracker.ensure_running()  # else the forkserver starts it, which would unblock SIGINT
-            with environment(ONE_THREAD), deaf_to_interrupts():
+            resource_tracker.ensure_running()  # else the forkserver starts it, which would unblock these signals
+            with environment(ONE_THREAD), deaf_to({signal.SIGINT, signal.SIGTERM}):
                 forkserver.ensure_running()
             self.warm = True
 
@@ -108,10 +114,17 @@ class Workers:
         for job in waiting:
             yield Outcome(job, None, "time", 0.0, 0, 0.0)
 
-    def feed(self, give: Callable[[], Job | None], remaining: Callable[[], float]) -> Iterator[Outcome]:
+    def feed(
+        self,
+        give: Callable[[], Job | None],
+        remaining: Callable[[], float],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Generator[Outcome, None, None]:
         """Outcomes of the jobs that `give` gives, asked whenever a worker is free; None: nothing for now.
 
         It ends when there is nothing to give while nothing runs. At `remaining() <= 0` running jobs are killed.
+        `meanwhile` is called some times a second. Who stops asking for outcomes, or is interrupted, has the workers
+        asked to go.
         """
         self.start()
         running: list[Running] = []
@@ -121,17 +134,30 @@ class Workers:
                     running.append(Running(self.context, job))
                 if not running:
                     return
+                meanwhile()
                 wait = min(POLL_SECONDS, remaining())
                 connection.wait([each.pipe for each in running], timeout=max(wait, 0.001))
                 for each in list(running):
-                    outcome = each.outcome(self.memory_bytes, late=remaining() <= 0)
+                    outcome = each.outcome(self.memory_bytes + self.shared_bytes, late=remaining() <= 0)
                     if outcome:
                         running.remove(each)
                         self.usage = self.usage.joined(Usage(outcome.peak_bytes, outcome.cpu_seconds))
                         yield outcome
         finally:
-            for each in running:
-                each.kill()
+            dismiss(running)
+
+
+def dismiss(running: Iterable[Running]) -> None:
+    """Ask processes to go, and kill those that do not."""
+    ends = time.monotonic() + GRACE_SECONDS
+    try:
+        for each in running:
+            each.process.terminate()
+        for each in running:
+            each.process.join(max(0.0, ends - time.monotonic()))
+    finally:
+        for each in running:
+            each.kill()
 
 
 class Running:
@@ -143,6 +169,7 @@ class Running:
         self.process = context.Process(target=work, args=(child, job.call, job.arguments), daemon=True)
         self.began = time.perf_counter()
         self.usage = Usage()
+        self.exit_code: int | None = None
         with no_main_module():
             self.process.start()
         child.close()
@@ -166,14 +193,16 @@ class Running:
             value, error, told = self.pipe.recv()
         except EOFError:
             self.process.join(5)
-            return None, f"the worker died (exit code {self.process.exitcode})", Usage()
+            self.exit_code = self.process.exitcode
+            return None, f"the worker died (exit code {self.exit_code})", Usage()
         return value, error, told
 
     def end(self, value: Any, lost: str) -> Outcome:
         """Make sure the process is gone."""
         self.kill()
         seconds = time.perf_counter() - self.began
-        return Outcome(self.job, value, lost, seconds, self.usage.peak_bytes, self.usage.cpu_seconds)
+        used = self.usage
+        return Outcome(self.job, value, lost, seconds, used.peak_bytes, used.cpu_seconds, self.exit_code)
 
     def kill(self) -> None:
         """SIGKILL, not a request."""
@@ -185,8 +214,10 @@ class Running:
 def work(pipe: Any, call: str, arguments: dict[str, Any]) -> None:
     """In the worker: leave when the parent is gone, make the call, send (value, error, what it used).
 
-    The worker tells its own usage, because one that ends soon may never be looked at from outside.
+    The worker tells its own usage, because one that ends soon may never be looked at from outside. It hears SIGTERM,
+    which the forkserver is deaf to: where a whole group of processes is asked to go, some still have to save.
     """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
         module, _, name = call.partition(":")
@@ -229,9 +260,9 @@ def no_main_module() -> Iterator[None]:
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Block SIGINT for what is started meanwhile: Ctrl-C reaches the whole group, the parent answers it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def deaf_to(signals: set[signal.Signals]) -> Iterator[None]:
+    """Block signals for what is started meanwhile: Ctrl-C reaches the whole group, the parent answers it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ import numpy as np
 
 from forgeline import catalog, experience, kinds, models, portfolio, records, spec
 from forgeline.contest import GROWTH, at, at_share, expected
+from forgeline.engine import compatible
 from forgeline.errors import BadInput
 from forgeline.records import Candidate, Number, Table
 
@@ -294,13 +295,16 @@ def lacking(module: Any) -> tuple[str, str] | None:
 
 def require(name: str) -> None:
     """Errors: BadInput with the extra to install."""
-    missing = lacking(catalog.load("families", name))
+    module = catalog.load("families", name)
+    missing = lacking(module)
     if missing:
         raise BadInput(
             f"family {name} needs the package {missing[0]}, which is not installed",
             where="[train] families",
             remedy=f"Install it with: pip install 'forgeline[{missing[1]}]'",
         )
+    if catalog.requires(module, "torch") and (wrong := compatible.complaint()):
+        raise BadInput(f"family {name}: {wrong[0]}", where="[train] families", remedy=wrong[1])
 
 
 def allowance(budget: spec.Budget, work: Workspace) -> float:

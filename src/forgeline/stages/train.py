@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -9,14 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from forgeline import catalog, models, records, spec
+from forgeline import catalog, history, models, records, spec
 from forgeline.contest import ADMITTED, GROWN, Judge, Purse, Search
 from forgeline.engine import stats
 from forgeline.engine.controller import PROBES, Controller, Key, Lagged, Listed
 from forgeline.errors import BudgetSpent, Stop
 from forgeline.kinds import Shape
 from forgeline.models import Data
-from forgeline.records import Calibration, Member, Number, Table, Unit
+from forgeline.records import Calibration, Curve, Member, Number, Table, Unit
 from forgeline.units import Bench
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def train(
     p_NK = models.mean([models.out_of_fold(member, data, work, rows_N) for member in chosen], chosen)
     calibration = models.calibrate(p_NK, data, rows_N)
     chosen = refit(chosen, bench, Reserve(snapshot, judge, units))
+    shutil.rmtree(work.checkpoints, ignore_errors=True)  # of units that the end of the time has cut off
     return record(chosen, members, calibration, models.calibrated(p_NK, calibration), rows_N, bench, plan)
 
 
@@ -281,7 +283,17 @@ def record(
         },
         findings=[lost_finding(lost)] if broken(lost) else [],
         tables=[table(members, name, len(models.judged(members, data))), *size_curve(members, bench, name)],
+        curves=curves(chosen, work),
     )
+
+
+def curves(chosen: list[Member], work: Workspace) -> list[Curve]:
+    """How the members that were trained in steps have learned: each one's first fold model."""
+    known = [
+        (unit.candidate, unit.fold, unit.metrics) for member in chosen for unit in member.units[:1] if unit.metrics
+    ]
+    drawn = [history.curve(f"{name} fold {fold + 1}", history.lines(work.get(ref))) for name, fold, ref in known]
+    return [each for each in drawn if each is not None]
 
 
 def broken(lost: dict[str, str]) -> dict[str, str]:

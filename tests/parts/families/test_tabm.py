@@ -1,4 +1,6 @@
 from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from forgeline.parts.families import linear, tabm
 
 def fitted(rows, tmp_path, **changes):
     setting = tabm.space(rows.shape).points[0] | {"width": 32, "batch": 64} | changes
-    return deep.fitted(tabm.build(rows.shape, setting, Seed(0)), rows, Seed(0), tmp_path / "unit")
+    return deep.fitted(tabm.build(rows.shape, setting, Seed(0)), rows, Seed(0), Path(mkdtemp(dir=tmp_path)))
 
 
 def test_learns_what_a_line_cannot(tmp_path):

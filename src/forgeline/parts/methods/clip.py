@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from forgeline.engine.stepped import Event, Moment
-
-if TYPE_CHECKING:
-    import torch
+from forgeline.engine.stepped import Event, Method, Moment
 
 
 def build(*, most: float = 1.0) -> Clip:
@@ -17,7 +13,7 @@ def build(*, most: float = 1.0) -> Clip:
 
 
 @dataclass(frozen=True)
-class Clip:
+class Clip(Method):
     """Of the whole batch, when all of its parts have added to the gradients."""
 
     most: float
@@ -31,7 +27,3 @@ class Clip:
         import torch
 
         torch.nn.utils.clip_grad_norm_(moment.module.parameters(), self.most)
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Nothing to remember."""
-        return {}

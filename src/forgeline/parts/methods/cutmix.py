@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from forgeline.engine.stepped import Event, Moment
-
-if TYPE_CHECKING:
-    import torch
+from forgeline.engine.stepped import Event, Method, Moment
 
 
 def build(*, alpha: float = 1.0) -> CutMix:
@@ -17,7 +13,7 @@ def build(*, alpha: float = 1.0) -> CutMix:
 
 
 @dataclass(frozen=True)
-class CutMix:
+class CutMix(Method):
     """One box for a batch; its share of the area is drawn from Beta(alpha, alpha)."""
 
     alpha: float
@@ -42,7 +38,3 @@ class CutMix:
         mixed[:, :, top:bottom, left:right] = x_BCHW[other_B, :, top:bottom, left:right]
         kept = 1 - (bottom - top) * (right - left) / (height * width)
         moment.batch = {**moment.given, "x": mixed, "y": torch.lerp(y_BK[other_B], y_BK, kept)}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Nothing to remember."""
-        return {}

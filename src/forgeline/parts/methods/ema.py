@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from forgeline.engine.stepped import Event, Moment
+from forgeline.engine.stepped import Event, Method, Moment
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ def build(*, decay: float = 0.999) -> Average:
 
 
 @dataclass
-class Average:
+class Average(Method):
     """Averages of weights and of buffers of floating point, changed places with the trained ones to be judged."""
 
     decay: float

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from forgeline.engine.stepped import Event, Moment
-
-if TYPE_CHECKING:
-    import torch
+from forgeline.engine.stepped import Event, Method, Moment
 
 
 def build(*, share: float = 0.1) -> Smoothing:
@@ -17,7 +13,7 @@ def build(*, share: float = 0.1) -> Smoothing:
 
 
 @dataclass(frozen=True)
-class Smoothing:
+class Smoothing(Method):
     """Of class indices, or of shares that another method has made of them."""
 
     share: float
@@ -30,7 +26,3 @@ class Smoothing:
         """Replace `y` [B] or [B, K] by shares [B, K]."""
         y_BK = moment.labels()
         moment.batch = {**moment.given, "y": y_BK * (1 - self.share) + self.share / y_BK.shape[1]}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Nothing to remember."""
-        return {}

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from forgeline.engine.stepped import Event, Moment
-
-if TYPE_CHECKING:
-    import torch
+from forgeline.engine.stepped import Event, Method, Moment
 
 
 def build(*, alpha: float = 0.2) -> MixUp:
@@ -17,7 +13,7 @@ def build(*, alpha: float = 0.2) -> MixUp:
 
 
 @dataclass(frozen=True)
-class MixUp:
+class MixUp(Method):
     """One share for a batch, drawn from Beta(alpha, alpha)."""
 
     alpha: float
@@ -38,7 +34,3 @@ class MixUp:
             "x": torch.lerp(x[other_B], x, share),
             "y": torch.lerp(y_BK[other_B], y_BK, share),
         }
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Nothing to remember."""
-        return {}

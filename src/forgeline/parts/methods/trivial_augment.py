@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from forgeline.engine.stepped import Event, Moment
-
-if TYPE_CHECKING:
-    import torch
+from forgeline.engine.stepped import Event, Method, Moment
 
 REQUIRES = ("kornia", "deep")
 
@@ -21,7 +18,7 @@ def build() -> TrivialAugment:
 
 
 @dataclass(frozen=True)
-class TrivialAugment:
+class TrivialAugment(Method):
     """Kornia draws from torch's generators, which the loop has sown for this part of this step."""
 
     operations: Any
@@ -33,7 +30,3 @@ class TrivialAugment:
     def apply(self, event: Event, moment: Moment) -> None:
         """Replace `x` [B, C, H, W], floats of 0 to 1."""
         moment.batch = {**moment.given, "x": self.operations(moment.inputs(axes=4))}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Nothing to remember."""
-        return {}
