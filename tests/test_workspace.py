@@ -93,5 +93,5 @@ def test_progress_on_a_terminal_is_redrawn_and_removed(work, capsys, monkeypatch
         bar.step("linear-1")
     said = capsys.readouterr().err
     assert "1/2" in said
-    assert "━" * 12 + "╌" * 12 in said
+    assert "━" * 8 + "╌" * 8 in said
     assert said.endswith("\r\033[K")

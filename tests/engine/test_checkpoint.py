@@ -187,6 +187,7 @@ class Slow(Folder):
         super().write(name, waiting, facts, beside)
 
 
+@pytest.mark.slow
 def test_a_save_that_cannot_wait_overtakes_the_one_that_is_written(tmp_path):
     slow = Slow(tmp_path)
     slow.go = threading.Event()

@@ -262,6 +262,7 @@ def test_an_unlabelled_test_file_leaves_test_numbers_null_with_the_reason(files)
 # ---------------------------------------------------------------- odd tables
 
 
+@pytest.mark.slow
 def test_a_class_of_one_row(line, table):
     frame = table("grade").with_columns(pl.when(pl.int_range(pl.len()) == 7).then(9).otherwise("grade").alias("grade"))
     run = line(frame, "grade")
@@ -286,6 +287,7 @@ def test_two_classes_of_which_a_fold_lacks_one(line, table, tmp_path):
     assert set(run.release.predict(frame)["prediction"]) <= {0, 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "dtype"),
     [
@@ -480,6 +482,7 @@ def test_too_little_memory_ends_with_what_to_do(line, table):
         line(table("hired", 160), "hired", budget={"memory": "256MB"}, train={"families": ["catboost"]})
 
 
+@pytest.mark.slow
 def test_where_memory_is_short_there_are_fewer_workers(line, table):
     assert done(line(table("hired", 160), "hired", budget={"memory": "256MB", "workers": 8}))["release"]
 
@@ -588,6 +591,7 @@ def test_a_finished_run_is_not_touched(mine):
     assert files_and_times(mine) == before
 
 
+@pytest.mark.slow
 def test_another_run_takes_over_what_one_has_finished(line, table, mine):
     store, digest = mine.folder.parent.parent, mine.digest
     again = line(table("hired", 160), "hired", store=store, **SAME)
@@ -626,6 +630,7 @@ def test_a_lost_record_is_made_again_and_equal(mine, stage):
         assert (mine.folder / "work.log").read_bytes() == log
 
 
+@pytest.mark.slow
 def test_a_torn_log_costs_one_unit_only(mine, original):
     path = mine.folder / "work.log"
     for each in STAGES[STAGES.index("train") :]:
