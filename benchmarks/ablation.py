@@ -4,8 +4,8 @@
 
 Each run is a fresh process with the portfolio that was learned without the set's family. A part is taken off by
 replacing one function of the program that is measured; nothing in the program knows of it. Printed: for each variant
-the mean over sets of log(loss / loss of the whole line), its standard error, and on how many sets it was worse. It holds
-where the portfolio's order is better than an order drawn at random.
+the mean over sets of log(loss / loss of the whole line), its standard error, and on how many sets it was worse. It
+holds where the portfolio's order is better than an order drawn at random.
 """
 
 import argparse
