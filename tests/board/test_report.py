@@ -298,6 +298,8 @@ def test_while_a_run_goes_on_the_page_shows_how_it_learns_and_loads_itself_again
     assert ("meta", {"http-equiv": "refresh", "content": "10"}) in shown.elements
     assert re.search(r"Running\. \d of 8 stages are done; \w+ is at work, as of \d\d:\d\d:\d\d UTC", shown.text)
     assert "forgeline resume" not in shown.text
+    assert ("a", {"href": "#learning"}) in shown.elements
+    assert shown.text.count("at work") == 2
     assert "tabm-1 fold 1" in shown.text
     assert "Dashed: loss on the rows of the steps before" in shown.text
 
