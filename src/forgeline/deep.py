@@ -81,10 +81,9 @@ class Shown:
 
     def told(self, told: Progress) -> None:
         """Whole or not at all; not flushed, as it is out of date in a second, and no reason to stop on a full disk."""
-        said = vars(told)
         draft = self.folder / f"{PROGRESS}.part"
         with suppress(OSError):
-            draft.write_bytes(msgspec.json.encode(said | {"seconds": time.perf_counter() - self.began}))
+            draft.write_bytes(msgspec.json.encode(vars(told) | {"seconds": time.perf_counter() - self.began}))
             draft.replace(self.folder / PROGRESS)
 
 

@@ -66,11 +66,11 @@ class Watch:
                 yield file.parent.name, found
 
 
-def where(progress: dict[str, Any], losses: Sequence[float]) -> str:
+def where(told: dict[str, Any], losses: Sequence[float]) -> str:
     """Where a training run is, in one line."""
-    held = "" if progress["held_loss"] is None else f", held {progress['held_loss']:.4g}"
-    steps = f"{progress['step']:,}/{progress['steps']:,}"
-    return f"{steps} loss {spark(losses)} {losses[-1]:.4g}{held}, {progress['steps_per_second']:.3g} steps/s"
+    held = "" if told["held_loss"] is None else f", held {told['held_loss']:.4g}"
+    steps = f"{told['step']:,}/{told['steps']:,}"
+    return f"{steps} loss {spark(losses)} {losses[-1]:.4g}{held}, {told['steps_per_second']:.3g} steps/s"
 
 
 def spark(values: Sequence[float], *, most: int = 10) -> str:

@@ -1,6 +1,7 @@
 import pytest
 
-from forgeline.engine.journal import Journal, read
+from forgeline.engine.journal import Journal
+from forgeline.engine.store import read_lines
 
 
 def journal(path, steps):
@@ -12,10 +13,10 @@ def journal(path, steps):
 
 def test_lines_are_written_when_asked(tmp_path):
     made = journal(tmp_path / "metrics.jsonl", range(1, 4))
-    assert list(read(made.path)) == []
+    assert list(read_lines(made.path)) == []
     made.write(made.take())
-    assert [line["step"] for line in read(made.path)] == [1, 2, 3]
-    assert list(read(made.path))[1] == {"step": 2, "loss": 0.5, "rate": 0.1}
+    assert [line["step"] for line in read_lines(made.path)] == [1, 2, 3]
+    assert list(read_lines(made.path))[1] == {"step": 2, "loss": 0.5, "rate": 0.1}
     assert made.take() == []
 
 
@@ -29,10 +30,10 @@ def test_what_came_after_the_mark_is_forgotten(tmp_path):
         file.write(b'{"step":5,"lo')  # a kill in the middle of a line
     again = Journal(made.path, made.names)
     assert again.rewind(mark)
-    assert [line["step"] for line in read(made.path)] == [1, 2, 3]
+    assert [line["step"] for line in read_lines(made.path)] == [1, 2, 3]
     again.note(4, (0.25, 0.1))
     again.write(again.take())
-    assert list(read(made.path))[-1] == {"step": 4, "loss": 0.25, "rate": 0.1}
+    assert list(read_lines(made.path))[-1] == {"step": 4, "loss": 0.25, "rate": 0.1}
 
 
 def test_a_mark_on_other_bytes_is_refused(tmp_path):
@@ -56,7 +57,7 @@ def test_what_is_not_finite_is_null(tmp_path):
     made = Journal(tmp_path / "metrics.jsonl", ("loss",))
     made.note(1, (float("nan"),))
     made.write(made.take())
-    assert list(read(made.path)) == [{"step": 1, "loss": None}]
+    assert list(read_lines(made.path)) == [{"step": 1, "loss": None}]
 
 
 def test_tensors_are_fetched_together(tmp_path):
@@ -65,4 +66,4 @@ def test_tensors_are_fetched_together(tmp_path):
     made.note(1, (torch.tensor(0.5), 0.1))
     made.note(2, (torch.tensor(0.25), 0.1))
     made.write(made.take())
-    assert [line["loss"] for line in read(made.path)] == [0.5, 0.25]
+    assert [line["loss"] for line in read_lines(made.path)] == [0.5, 0.25]

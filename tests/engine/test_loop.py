@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from forgeline.engine.feed import Resident
-from forgeline.engine.journal import read
 from forgeline.engine.notice import Notice
 from forgeline.engine.order import Order
 from forgeline.engine.recipe import Preempted, Recipe, StepFailed
 from forgeline.engine.schedules import cosine
 from forgeline.engine.seeds import Seed
+from forgeline.engine.store import read_lines
 from forgeline.parts.methods import clip, ema, label_smoothing, mixup
 
 RECIPE = Recipe(steps=60, schedule=cosine, check_every=10)
@@ -52,7 +52,7 @@ def test_learns(small, bench):
 def test_losses_on_held_rows_are_in_the_metrics_where_they_were_looked_at(small, bench):
     task, run = small(), bench()
     done = run.train(task, RECIPE)
-    held = {line["step"]: line["held_loss"] for line in read(run.journal.path) if line["held_loss"] is not None}
+    held = {line["step"]: line["held_loss"] for line in read_lines(run.journal.path) if line["held_loss"] is not None}
     assert list(held) == [10, 20, 30, 40, 50, 60]
     assert held[done.best_step] == done.held_loss == min(held.values())
 
@@ -75,7 +75,7 @@ def test_is_what_a_plain_loop_computes(small, bench):
         loss.backward()
         optimizer.step()
     assert all(torch.equal(one, other) for one, other in zip(task.module.parameters(), plain.module.parameters()))
-    assert list(read(run.journal.path))[-1]["loss"] == float(loss.detach())
+    assert list(read_lines(run.journal.path))[-1]["loss"] == float(loss.detach())
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -93,7 +93,7 @@ def test_goes_on_where_it_was_as_if_nothing_had_happened(small, bench, norm):
     assert done.steps == 60
     assert again.digest() == undisturbed.digest()
     assert task.calls < 60  # some steps were made before
-    assert [line["step"] for line in read(again.journal.path)] == list(range(1, 61))
+    assert [line["step"] for line in read_lines(again.journal.path)] == list(range(1, 61))
 
 
 def test_goes_on_from_the_checkpoint_before_a_torn_one(small, bench):
@@ -342,7 +342,7 @@ def test_ends_early_on_the_same_schedule(small, bench):
     run, other = bench("run"), bench("other")
     run.train(small(), RECIPE)
     other.train(small(), Recipe(steps=60, ends=25, schedule=cosine))
-    whole, part = (list(read(each.journal.path)) for each in (run, other))
+    whole, part = (list(read_lines(each.journal.path)) for each in (run, other))
     assert [line["loss"] for line in part] == [line["loss"] for line in whole[:25]]
     assert [line["rate"] for line in part] == [line["rate"] for line in whole[:25]]
 

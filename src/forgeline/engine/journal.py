@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,3 @@ def numbers(values: Sequence[Value]) -> list[float | None]:
 
         values = torch.stack(list(values)).tolist()
     return [float(each) if math.isfinite(each) else None for each in values]
-
-
-def read(path: Path) -> Iterator[dict[str, float | int | None]]:
-    """Whole lines of a journal that may still be written to."""
-    data = path.read_bytes() if path.exists() else b""
-    for line in data[: data.rfind(b"\n") + 1].splitlines():
-        yield msgspec.json.decode(line)

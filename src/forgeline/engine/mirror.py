@@ -14,8 +14,8 @@ def copy(folder: Path, url: str) -> None:
 
     try:
         system, root = fsspec.core.url_to_fs(url)
-        there_is = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        files = sorted(path for path in there_is if path.relative_to(folder).parts[0] != "checkpoints")
+        every = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        files = sorted(path for path in every if path.relative_to(folder).parts[0] != "checkpoints")
         for path in sorted(files, key=lambda path: path.parent == folder):
             there = f"{root.rstrip('/')}/runs/{folder.name}/{path.relative_to(folder).as_posix()}"
             fixed = path.parent.name == "artefacts"
