@@ -1,12 +1,13 @@
 """What the training loop costs over a bare PyTorch loop, beside Fabric, Accelerate and Lightning's Trainer.
 
-    python benchmarks/loop_overhead.py [--pairs 30] [--environments FOLDER] [--quick]
+    python benchmarks/loop_overhead.py [--pairs 120] [--environments FOLDER] [--quick]
 
 A tiny perceptron and a small transformer. All systems get the same batches from the same source and the same
-optimizer; forgeline keeps its metrics log, observers and checkpoints on, the others have theirs off. Runs are
-interleaved; the time of a step is that between the first warm batch and the last one. Printed: the median of the
-ratios to the bare loop of the same round, its 95 % interval over rounds (bootstrap), the rivals' the same. The rivals
-live in an environment that the script makes. Run it alone on the machine.
+optimizer; forgeline keeps its metrics log, observers and checkpoints on, the others have theirs off. Runs are short,
+so that the two of a round meet the same machine, and interleaved; the rivals take part in every fourth round. The time
+of a step is that between the first warm batch and the last one. Printed: the median of the ratios to the bare loop of
+the same round, its 95 % interval over rounds (bootstrap), the rivals' the same. The rivals live in an environment that
+the script makes. Run it alone on the machine.
 """
 
 import argparse
@@ -21,18 +22,21 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RIVALS = ["lightning==2.6.6", "accelerate==1.15.0"]
 TARGET = 1.03
-WARM = 50
+WARM = 0.1
+"""Share of the steps that are made before time is taken."""
+RIVALS_EVERY = 4
+"""Rounds between two in which the rivals take part."""
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--pairs", type=int, default=30)
+    options.add_argument("--pairs", type=int, default=120)
     options.add_argument("--environments", type=Path, default=HERE / ".rivals")
-    options.add_argument("--quick", action="store_true", help="five rounds, forgeline alone")
+    options.add_argument("--quick", action="store_true", help="ten rounds, forgeline alone")
     options.add_argument("--inside", action="store_true", help="for itself: measure in this environment")
     asked = options.parse_args()
     if asked.inside or asked.quick:
-        return measured(5 if asked.quick else asked.pairs, rivals=not asked.quick)
+        return measured(10 if asked.quick else asked.pairs, rivals=not asked.quick)
     python = environment(asked.environments / "loops")
     return subprocess.run([python, __file__, "--inside", "--pairs", str(asked.pairs)]).returncode
 
@@ -55,20 +59,23 @@ def measured(pairs: int, *, rivals: bool) -> int:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
-    systems = {"bare": bare, "forgeline": forgeline}
-    systems |= {"fabric": fabric, "accelerate": accelerate, "trainer": trainer} if rivals else {}
+    ours = {"bare": bare, "forgeline": forgeline}
+    systems = ours | ({"fabric": fabric, "accelerate": accelerate, "trainer": trainer} if rivals else {})
     figures: dict[str, dict[str, object]] = {}
     holds = True
-    for name, (task, steps) in {"perceptron": (Perceptron, 2000), "transformer": (Transformer, 300)}.items():
-        seconds: dict[str, list[float]] = {system: [] for system in systems}
+    for name, (task, steps) in {"perceptron": (Perceptron, 500), "transformer": (Transformer, 60)}.items():
+        ratios: dict[str, list[float]] = {system: [] for system in systems}
+        bases = []
         for round_ in range(pairs + 1):
-            order = list(systems) if round_ % 2 else list(reversed(systems))
-            for system in order:
-                seconds[system].append(systems[system](task(), steps))
-        base = np.array(seconds["bare"][1:])  # the first round warms up
-        print(f"{name}: bare {1e6 * np.median(base):.0f} µs a step, {pairs} rounds of {steps} steps", flush=True)
+            some = list(ours if round_ % RIVALS_EVERY else systems)
+            seconds = {each: systems[each](task(), steps) for each in (some if round_ % 2 else reversed(some))}
+            if round_:  # the first one warms up
+                bases.append(seconds["bare"])
+                for system in some:
+                    ratios[system].append(seconds[system] / seconds["bare"])
+        print(f"{name}: bare {1e6 * np.median(bases):.0f} µs a step, {pairs} rounds of {steps} steps", flush=True)
         for system in [each for each in systems if each != "bare"]:
-            ratio = np.array(seconds[system][1:]) / base
+            ratio = np.array(ratios[system])
             low, high = interval(ratio)
             print(f"  {system:<12}{np.median(ratio):.3f}  [{low:.3f}, {high:.3f}]", flush=True)
             figures.setdefault(name, {})[system] = [float(np.median(ratio)), low, high]
@@ -158,7 +165,8 @@ def source(task):
 
 def pace(feed) -> float:
     """Seconds a step."""
-    return (feed.times[-1] - feed.times[WARM]) / (len(feed.times) - 1 - WARM)
+    warm = int(WARM * len(feed.times))
+    return (feed.times[-1] - feed.times[warm]) / (len(feed.times) - 1 - warm)
 
 
 # ---------------------------------------------------------------- systems
