@@ -6,10 +6,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from forgeline import catalog
 from forgeline.engine.seeds import Seed
 from forgeline.history import METRICS, PROGRESS, progress
 from forgeline.kinds import Fitted, OneShot, Stepped, TrainRows
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     import torch
 
     from forgeline.engine.feed import Batch
-    from forgeline.engine.stepped import Progress
+    from forgeline.engine.stepped import Method, Progress
 
-JUDGED_ROWS = 4096
-"""Held rows that are judged at once."""
+JUDGED_ROWS, JUDGED_PICTURES = 4096, 512
+"""Held rows that are judged at once, and rows with pictures."""
 
 
 def fitted(built: OneShot | Stepped, rows: TrainRows, seed: Seed, folder: Path) -> Fitted:
@@ -63,11 +64,22 @@ def in_steps(built: Stepped, rows: TrainRows, seed: Seed, folder: Path) -> Fitte
     try:
         with Notice().signals() as notice:
             outcome = train(
-                built, feed, recipe, seed, vault, journal, judge=judging, observers=looking_on, notice=notice
+                *(built, feed, recipe, seed, vault, journal),
+                judge=judging,
+                methods=[method_of(each) for each in getattr(built, "methods", [])],
+                observers=looking_on,
+                notice=notice,
             )
     finally:
         vault.close()
     return built.fitted(outcome.steps / recipe.steps, outcome.best_step)
+
+
+def method_of(asked: dict[str, Any]) -> Method:
+    """A method by its name and options."""
+    options = {key: value for key, value in asked.items() if key != "use"}
+    method: Method = catalog.load("methods", asked["use"]).build(**options)
+    return method
 
 
 @dataclass
@@ -94,7 +106,7 @@ def seconds_so_far(folder: Path) -> float:
 
 def loss_of(built: Stepped, module: torch.nn.Module, held: Batch) -> float:
     """The mean loss of rows, some at a time."""
-    rows = len(held["y"])
-    parts = [{name: each[at : at + JUDGED_ROWS] for name, each in held.items()} for at in range(0, rows, JUDGED_ROWS)]
+    rows, most = len(held["y"]), JUDGED_PICTURES if any(each.ndim == 4 for each in held.values()) else JUDGED_ROWS
+    parts = [{name: each[at : at + most] for name, each in held.items()} for at in range(0, rows, most)]
     weights = [built.weight(part) for part in parts]
     return sum(float(built.loss(module, part)) * weight for part, weight in zip(parts, weights)) / sum(weights)

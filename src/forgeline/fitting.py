@@ -17,6 +17,7 @@ import numpy as np
 from forgeline import catalog, deep, kinds, models
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode
+from forgeline.engine.assemble import seen_as
 from forgeline.engine.attempts import PREEMPTED
 from forgeline.engine.graph import Graph
 from forgeline.engine.recipe import Preempted
@@ -25,8 +26,8 @@ from forgeline.engine.store import Artefacts
 from forgeline.history import METRICS
 from forgeline.records import Ref, Unit
 
-ASKED_ROWS = 65_536
-"""Rows that a model is asked about at once."""
+ASKED_ROWS, ASKED_PICTURES = 65_536, 512
+"""Rows that a model is asked about at once, and rows with pictures."""
 STOPPING_ROWS = 100_000
 """Held-out rows that a last step is chosen by."""
 CHECKED_ROWS = 4096
@@ -75,24 +76,25 @@ def fit_unit(**told: Any) -> dict[str, Any]:
     ask = Assignment(**told)
     before = deep.seconds_so_far(Path(ask.checkpoints))
     store = Artefacts(Path(ask.artefacts))
-    lot = read(ask, store)
     module = catalog.load("families", ask.family)
+    lot = read(ask, store, module)
     alone = len(lot.present) == 1
     built = Constant() if alone else module.build(lot.rows.shape, ask.setting, ask.own_seed())
     try:
         fitted = deep.fitted(built, lot.rows, ask.own_seed(), Path(ask.checkpoints))
     except Preempted:
         sys.exit(PREEMPTED)
-    x_PF, shape = lot.x_PF, lot.rows.shape
+    given, shape = {"x": lot.x_PF} | {seen_as(at): each for at, each in enumerate(lot.seen)}, lot.rows.shape
     held_rows, present, center, scale = lot.held_rows, lot.present, lot.center, lot.scale
     del lot  # the training rows, before the model is asked and drawn
-    parts = [fitted.predict(x_PF[at : at + ASKED_ROWS]) for at in range(0, len(x_PF), ASKED_ROWS)]
-    scores_PK = spread_array(np.concatenate(parts).astype(np.float64), present, ask.outputs, ask.task)
+    scores_PK = spread_array(answers(fitted, given), present, ask.outputs, ask.task)
     graph = Graph()
-    scores = fitted.graph(graph, graph.input("x", "float", x_PF.shape[1]))
+    named = [graph.input("x", "float", given["x"].shape[1])]
+    named += [graph.input(name, "uint8", *each.shape[1:]) for name, each in given.items() if name != "x"]
+    scores = fitted.graph(graph, *named)
     graph.output(spread(graph, scores, present, ask.outputs, ask.task), "scores", "float", ask.outputs)
     model = graph.model()
-    pace = check_graph(model, x_PF, scores_PK)
+    pace = check_graph(model, given, scores_PK, getattr(module, "TOLERANCE", TOLERANCE))
     data = tables.npy((scores_PK * scale + center if ask.task == "regression" else scores_PK)[:held_rows])
     unit = Unit(
         candidate=ask.candidate,
@@ -107,6 +109,13 @@ def fit_unit(**told: Any) -> dict[str, Any]:
         metrics=metrics_of(Path(ask.checkpoints) / METRICS, store),
     )
     return {"unit": msgspec.to_builtins(unit), "predict_seconds_per_row": pace, "seconds_before": before}
+
+
+def answers(fitted: kinds.Fitted, given: dict[str, np.ndarray]) -> np.ndarray:
+    """What a model says of rows, some at a time, float64 [P, K]."""
+    rows, at_once = len(given["x"]), ASKED_ROWS if len(given) == 1 else ASKED_PICTURES
+    parts = [fitted.predict(*(each[at : at + at_once] for each in given.values())) for at in range(0, rows, at_once)]
+    return np.concatenate(parts).astype(np.float64)
 
 
 def metrics_of(file: Path, store: Artefacts) -> Ref | None:
@@ -124,6 +133,8 @@ class Lot:
     rows: kinds.TrainRows
     x_PF: np.ndarray
     """Rows to predict: those of the fold, or where there are none some that are trained on."""
+    seen: tuple[np.ndarray, ...]
+    """Their pictures, where the family sees them."""
     held_rows: int
     """Rows of the fold."""
     present: list[int]
@@ -132,8 +143,8 @@ class Lot:
     scale: float
 
 
-def read(ask: Assignment, store: Artefacts) -> Lot:
-    """The encoded rows of a unit."""
+def read(ask: Assignment, store: Artefacts, module: Any) -> Lot:
+    """The encoded rows of a unit, with their pictures where the family, `module`, sees them."""
     files = {name: store.folder / digest for name, digest in ask.table.items()}
     rows, recipe = tables.load(files), encode.decode(store.get(ask.recipe))
     y_N, fold_N = np.load(files["target.npy"]), np.load(store.folder / ask.folds)
@@ -145,20 +156,26 @@ def read(ask: Assignment, store: Artefacts) -> Lot:
     y_train, present, center, scale = standardised(y_N[train_N], ask.task)
     target_NY = encode.target_columns(y_N[train_N], ask.outputs) if recipe.means else None
     x_NF = encode.transform(recipe, rows, train_N, target_NY)
-    x_PF = encode.transform(recipe, rows, held_N if len(held_N) else train_N[:CHECKED_ROWS])
-    narrow = task_of(ask.task, present)
-    shape = kinds.Shape(len(train_N), x_NF.shape[1], narrow, len(present) or 1, recipe.flags, ask.quantile)
+    asked_N = held_N if len(held_N) else train_N[:CHECKED_ROWS]
+    x_PF, seen = (
+        encode.transform(recipe, rows, asked_N),
+        [each.column for each in recipe.pictures if getattr(module, "SEES", False)],
+    )
+    seen_N, seen_P = (tuple(rows.looked_at(name, some) for name in seen) for some in (train_N, asked_N))
+    narrow, sizes = task_of(ask.task, present), tuple((one.height, one.width, one.channels) for one in recipe.pictures)
+    shape = kinds.Shape(len(train_N), x_NF.shape[1], narrow, len(present) or 1, recipe.flags, ask.quantile, sizes)
     held = None
     if ask.steps is None and len(held_N):
-        judged = models.sample(np.arange(len(held_N)), STOPPING_ROWS)
+        judged = models.sample(np.arange(len(held_N)), getattr(module, "JUDGED_ROWS", STOPPING_ROWS))
         judged = judged[np.isin(y_N[held_N[judged]], present)] if present else judged
         y_held = y_N[held_N[judged]]
         y_held = np.searchsorted(present, y_held) if present else (y_held - center) / scale
         some = None if weight_N is None else weight_N[held_N[judged]]
-        held = kinds.TrainRows(x_PF[judged], y_held, some, shape) if len(judged) else None
+        shown = tuple(each[judged] for each in seen_P)
+        held = kinds.TrainRows(x_PF[judged], y_held, some, shape, pictures=shown) if len(judged) else None
     train_weight = None if weight_N is None else weight_N[train_N]
-    given = kinds.TrainRows(x_NF, y_train, train_weight, shape, held, ask.steps)
-    return Lot(given, x_PF, len(held_N), present, center, scale)
+    given = kinds.TrainRows(x_NF, y_train, train_weight, shape, held, ask.steps, seen_N)
+    return Lot(given, x_PF, seen_P, len(held_N), present, center, scale)
 
 
 @dataclass(frozen=True)
@@ -169,11 +186,11 @@ class Constant:
         """Nothing to learn."""
         return self
 
-    def predict(self, x_NF: np.ndarray) -> np.ndarray:
+    def predict(self, x_NF: np.ndarray, *pictures: np.ndarray) -> np.ndarray:
         """float64 [N, 1]."""
         return np.ones((len(x_NF), 1))
 
-    def graph(self, graph: Graph, x: str) -> str:
+    def graph(self, graph: Graph, x: str, *pictures: str) -> str:
         """Nothing times the first feature, and one."""
         first = graph.add("Gather", x, graph.constant([0], np.int64), axis=1)
         return graph.add("Add", graph.add("Mul", first, graph.constant([[0.0]])), graph.constant([[1.0]]))
@@ -212,17 +229,25 @@ def spread_array(scores_NK: np.ndarray, present: list[int], outputs: int, task: 
     return wide_NK
 
 
-def check_graph(model: bytes, x_NF: np.ndarray, scores_NK: np.ndarray, *, most_rows: int = CHECKED_ROWS) -> float:
+def check_graph(
+    model: bytes, given: dict[str, np.ndarray], scores_NK: np.ndarray, most: float, *, most_rows: int = CHECKED_ROWS
+) -> float:
     """Compare the graph with the model on held-out rows; the graph's seconds a row. Errors: ArithmeticError."""
-    x_NF, scores_NK = x_NF[:most_rows], scores_NK[:most_rows]
-    if not len(x_NF):
+    at_once = most_rows if len(given) == 1 else ASKED_PICTURES
+    scores_NK, rows = scores_NK[:most_rows], min(most_rows, len(scores_NK))
+    if not rows:
         return 0.0
     session = models.open_session(model)
-    given = x_NF if len(x_NF) > 1 else np.repeat(x_NF, 2, axis=0)
-    began = time.perf_counter()
-    answers = session.run(None, {"x": given})[0][: len(x_NF)]
-    seconds = time.perf_counter() - began
-    worst = float(np.abs(answers - scores_NK).max())
-    if not worst <= TOLERANCE:
+    parts, seconds = [], 0.0
+    for at in range(0, rows, at_once):
+        feed = {name: each[at : min(at + at_once, rows)] for name, each in given.items()}
+        short = len(feed["x"]) == 1
+        feed = {name: np.repeat(each, 2, axis=0) if short else each for name, each in feed.items()}
+        began = time.perf_counter()
+        answer = session.run(None, {each.name: feed[each.name] for each in session.get_inputs()})[0]
+        seconds += time.perf_counter() - began
+        parts.append(answer[:1] if short else answer)
+    worst = float(np.abs(np.concatenate(parts) - scores_NK).max())
+    if not worst <= most:
         raise ArithmeticError(f"the graph differs from the model by {worst:.2e}")
-    return seconds / len(x_NF)
+    return seconds / rows

@@ -6,7 +6,7 @@ of its docstring is its entry in `forgeline parts`; the keyword-only arguments o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -131,6 +131,8 @@ class View:
     """The features of the test file that the user brings, same columns; its labels are not looked at."""
     ledger: Ledger | None = None
     """Which rows each step of the user's own pipeline was fitted on."""
+    pictures: Callable[[Collection[str]], Mapping[str, bytes]] = lambda names: {}
+    """The files of pictures, by the names that stand in the cells of columns of pictures."""
     probabilities: np.ndarray | None = None
     """Out-of-sample outputs of the user's own model for the training rows: [N, classes in order], or [N, 1]."""
     found: Sequence[Finding] = ()
@@ -188,6 +190,8 @@ class Shape:
     """How many of the features are only ever 0 or 1, which LightGBM bundles; None when it is not known."""
     quantile: float | None = None
     """Regression: the quantile of the target that is to be predicted; None: its mean."""
+    pictures: tuple[tuple[int, int, int], ...] = ()
+    """Height, width and colours of each column of pictures."""
 
     @property
     def central(self) -> bool:
@@ -216,6 +220,8 @@ class TrainRows:
     """Rows that a model which grows in steps may choose its last step by; the others ignore them."""
     steps: int | None = None
     """The last step, where it was chosen before: other folds of the same candidate agreed on it."""
+    pictures: tuple[np.ndarray, ...] = ()
+    """Of each column of pictures uint8 [N, H, W, C], for families that see them."""
 
 
 class Fitted(Protocol):
@@ -224,12 +230,13 @@ class Fitted(Protocol):
     One that grew in steps also has `steps`, how many count, and `done`, the share of the setting's work it took.
     """
 
-    def predict(self, x_NF: np.ndarray) -> np.ndarray:
-        """float64 [N, outputs]: probabilities that sum to 1, or values."""
+    def predict(self, x_NF: np.ndarray, *pictures: np.ndarray) -> np.ndarray:
+        """float64 [N, outputs]: probabilities that sum to 1, or values. Pictures are for families that see them."""
         ...
 
-    def graph(self, graph: Graph, x: str) -> str:
-        """Add nodes that turn tensor `x` (float32 [N, F]) into scores (float32 [N, outputs]); their name."""
+    def graph(self, graph: Graph, x: str, *pictures: str) -> str:
+        """Add nodes that turn tensor `x` (float32 [N, F]), and pictures (uint8 [N, H, W, C]) where the family sees
+        them, into scores (float32 [N, outputs]); their name."""
         ...
 
 
@@ -244,7 +251,8 @@ class OneShot(Protocol):
 class Stepped(Protocol):
     """A model that learns in steps: an untouched torch module, its loss and its optimizer; `engine.loop` does the rest.
 
-    It is also what `engine.stepped.Stepped` asks for; the module is there once it has begun.
+    It is also what `engine.stepped.Stepped` asks for; the module is there once it has begun. It may have `methods`,
+    parts with their options that take part in its training.
     """
 
     module: torch.nn.Module
@@ -282,11 +290,13 @@ class Stepped(Protocol):
 class Family(Protocol):
     """A kind of model: what may vary, what it costs, how it is built.
 
-    A module may set `REQUIRES`, the package that it needs and the extra that brings it; `KEEPS_ROWS`, that its models
-    hold training rows; `NAMED_ONLY`, that it competes only where it is named; `REFITS`, how many fits on all rows
-    ship in place of its fold models (1 where it says nothing; 0: the fold models ship); `cut(shape, setting)`, the
-    share of its steps that a setting is left on such data; and `brief(shape, setting, work)`, the setting with so few
-    steps that it takes at most `work`, whatever the data.
+    A module may set `SEES`, that its models are given pictures as they are; `REQUIRES`, the package that it needs and
+    the extra that brings it; `KEEPS_ROWS`, that its models hold training rows; `NAMED_ONLY`, that it competes only
+    where it is named; `REFITS`, how many fits on all rows ship in place of its fold models (1 where it says nothing;
+    0: the fold models ship); `cut(shape, setting)`, the share of its steps that a setting is left on such data;
+    `brief(shape, setting, work)`, the setting with so few steps that it takes at most `work`, whatever the data (what
+    sees pictures has it, and is given as many steps as the budget bears); `TOLERANCE`, how far its graph may be from
+    its model where 1e-5 cannot be; and `JUDGED_ROWS`, how many held rows are looked at while it is trained.
     """
 
     def space(self, shape: Shape) -> Space:

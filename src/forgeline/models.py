@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from forgeline import catalog, records
+from forgeline.engine import album, encode, ensemble
 from forgeline.engine import arrays as tables
-from forgeline.engine import encode, ensemble
 from forgeline.engine.arrays import MISSING
-from forgeline.engine.assemble import Fragment, assemble
+from forgeline.engine.assemble import Entry, Fragment, assemble
 from forgeline.engine.workers import Job
 from forgeline.errors import BadInput
 from forgeline.kinds import Aim, Shape, label_text, ordered
@@ -105,7 +105,8 @@ def shape_of(snapshot: records.Snapshot, refinement: records.Refinement, quantil
     task = snapshot.facts.task
     assert task is not None
     rows = facts.rows - facts.rows // facts.fold_count
-    return Shape(rows, facts.features, task, len(facts.classes) or 1, facts.flags, quantile)
+    pictures = tuple((each.shape[0], each.shape[1], each.shape[2]) for each in facts.inputs if each.kind == "image")
+    return Shape(rows, facts.features, task, len(facts.classes) or 1, facts.flags, quantile, pictures)
 
 
 def table(refinement: records.Refinement, work: Workspace) -> Arrays:
@@ -191,7 +192,10 @@ def draw(members: Sequence[Member], calibration: Calibration, refinement: record
         for unit in member.shipped
     ]
     return assemble(
-        [(each.name, tensor(index), each.kind) for index, each in enumerate(facts.inputs)],
+        [
+            Entry(each.name, tensor(index), each.kind, tuple(each.shape) or (1,))
+            for index, each in enumerate(facts.inputs)
+        ],
         [encode.decode(work.get(ref)) for ref in facts.recipes],
         fragments,
         task="classes" if facts.classes else "regression",
@@ -201,11 +205,13 @@ def draw(members: Sequence[Member], calibration: Calibration, refinement: record
 
 
 def feeds(rows: Arrays, refinement: records.Refinement) -> dict[str, np.ndarray]:
-    """The rows as inputs of the graph, [N, 1] each."""
+    """The rows as inputs of the graph, [N, 1] each; pictures uint8 [N, H, W, C]."""
     given: dict[str, np.ndarray] = {}
     for index, each in enumerate(refinement.facts.inputs):
         if each.kind == "number":
             given[tensor(index)] = np.ascontiguousarray(rows.numbers_NA[:, [rows.numbers.index(each.name)]])
+        elif each.kind == "image":
+            given[tensor(index)] = rows.looked_at(each.name, np.arange(rows.rows))
         elif each.kind == "date":
             given[tensor(index)] = np.ascontiguousarray(rows.dates_ND[:, [rows.dates.index(each.name)]])
         else:
@@ -230,13 +236,16 @@ def open_session(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def cells(frame: pl.DataFrame) -> dict[str, Any]:
-    """A settled frame's columns as a release's reader takes them: arrays of numbers and dates, lists of texts."""
+def cells(frame: pl.DataFrame, files: Mapping[str, bytes] | None = None) -> dict[str, Any]:
+    """A settled frame's columns as a release's reader takes them: arrays of numbers and dates, lists of texts and of
+    pictures' files, which are given by name."""
     import polars as pl
 
     found: dict[str, Any] = {}
     for series in frame:
-        if series.dtype.is_numeric():
+        if series.dtype == pl.Binary:
+            found[series.name] = [(files or {}).get(name) for name in series.cast(pl.String).to_list()]
+        elif series.dtype.is_numeric():
             found[series.name] = series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
         else:
             found[series.name] = series.to_list()
@@ -304,14 +313,17 @@ def answer(
 
     from forgeline.serving.reader import Reader
 
-    frame = pl.read_parquet(Path(snapshots) / snapshot / "data.parquet")[rows_N]
+    home = Path(snapshots) / snapshot
+    frame = pl.read_parquet(home / "data.parquet")[rows_N]
+    names = {name for series in frame if series.dtype == pl.Binary for name in album.names_in(series)}
+    shown = album.load(home / album.FILE, names)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         files = {"model.onnx": Path(model).read_bytes(), "signature.json": Path(signature).read_bytes()}
         sums = [f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in files.items()]
         for file, content in [*files.items(), ("SHA256SUMS", "".join(sums).encode())]:
             (folder / file).write_bytes(content)
-        answers = Reader(folder).predict(cells(frame))
+        answers = Reader(folder).predict(cells(frame, shown))
     if answers.probabilities is not None:
         return np.asarray(answers.probabilities, dtype=np.float64)
     return np.asarray(answers.values, dtype=np.float64).reshape(-1, 1)

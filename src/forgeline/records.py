@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-Kind = Literal["number", "category", "date"]
+Kind = Literal["number", "category", "date", "image"]
 """What a column is read as."""
 
 
@@ -138,6 +138,28 @@ class Histogram(Shape, frozen=True):
     x_label: str = ""
 
 
+class Sample(Shape, frozen=True):
+    """A row that a model was asked about, as a person looks at it."""
+
+    row: int
+    """0-based number in the data, or in the test file."""
+    truth: str
+    said: str
+    sure: float | None = None
+    """Probability of what was said; null for values."""
+    texts: dict[str, str] = {}
+    """Free text that the model reads, by column."""
+    pictures: list[Ref] = []
+    """PNG files of what the model sees."""
+
+
+class Samples(Shape, frozen=True):
+    """Rows to look at."""
+
+    title: str
+    samples: list[Sample]
+
+
 class Made(Shape, frozen=True):
     """What a record is a function of; its digest is the key by which a finished stage is skipped."""
 
@@ -186,6 +208,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     tables: list[Table] = []
     curves: list[Curve] = []
     histograms: list[Histogram] = []
+    samples: list[Samples] = []
     artefacts: list[Ref] = []
     gates: list[GateResult] = []
     meter: Meter | None = None
@@ -214,7 +237,7 @@ class Column(Shape, frozen=True):
     name: str
     kind: Kind
     dtype: str
-    """Storage type: `int64`, `float64`, `bool`, `text` or `microseconds`."""
+    """Storage type: `int64`, `float64`, `bool`, `text`, `microseconds` or `picture`."""
     missing: int
     distinct: int
     why: str = ""
@@ -378,6 +401,8 @@ class Input(Shape, frozen=True):
     """Texts that mean missing in this column, besides the snapshot's; in numbers and dates what they stand for."""
     map: dict[str, str] = {}
     """Spelling → the spelling it was made one with."""
+    shape: list[int] = []
+    """Of pictures: height, width, colours that they are brought to."""
 
 
 class RefinementFacts(Shape, frozen=True):
@@ -387,7 +412,7 @@ class RefinementFacts(Shape, frozen=True):
     classes: list[str | bool | int | float]
     """Labels in the order of the probabilities; binary: the positive class last."""
     table: list[Ref]
-    """Training rows as arrays: numbers, codes, dates, columns, target, ids, weight (see engine.arrays)."""
+    """Training rows as arrays: numbers, codes, dates, pictures, columns, target, ids, weight (see engine.arrays)."""
     folds: Ref
     """One byte a training row: its fold."""
     fold_count: int

@@ -182,11 +182,13 @@ def assess(data: Any, *, target: str = "", **options: Any) -> records.Assessment
 
 def freeze(frame: Any, store: Store) -> str:
     """Keep a frame in memory as a snapshot; the source that names it."""
-    from forgeline.engine import snapshots, tables
+    from forgeline.engine import album, snapshots, tables
     from forgeline.engine.rows import Held
 
     store.open()
-    return "snapshot:" + snapshots.put(store.snapshots, Held(tables.from_object(frame)), {"source": "frame"})
+    taken = album.take(tables.to_polars(frame), None)
+    rows = Held(tables.from_object(taken.frame))
+    return "snapshot:" + snapshots.put(store.snapshots, rows, {"source": "frame"}, taken.album)
 
 
 def start(

@@ -23,12 +23,12 @@ class Snapshot(Section, frozen=True):
     """Where the rows come from and what each column is."""
 
     source: str = ""
-    """A file, a folder of files, a glob, or `snapshot:<digest>`; relative to the spec's folder."""
+    """A file, a folder of files or of pictures, a glob, or `snapshot:<digest>`; relative to the spec's folder."""
     target: str = ""
     """The column to predict."""
     positive: str | int | float | bool | None = None
     """Binary tasks: the label whose probability is reported; default: the rarer label."""
-    types: dict[str, Literal["number", "category", "date"]] = {}
+    types: dict[str, Literal["number", "category", "date", "image"]] = {}
     """Column → kind, where the inferred kind is not the wanted one."""
     drop: list[str] = []
     """Columns left out."""

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forgeline import deep, models
+from forgeline.engine import pixels
+from forgeline.engine.assemble import seen_as
 from forgeline.kinds import Setting, Shape, Task, TrainRows, View
 
 if TYPE_CHECKING:
@@ -40,20 +42,23 @@ TASKS: tuple[tuple[Task, int], ...] = (("binary", 2), ("multiclass", 4), ("regre
 
 def check_family(family: Any) -> None:
     """Assert all that a model family promises, for each task it learns, at the first and last point of its space."""
-    spaces = {task: family.space(family_rows(task, outputs).shape).points for task, outputs in TASKS}
+    sees = getattr(family, "SEES", False)
+    spaces = {task: family.space(family_rows(task, outputs, sees=sees).shape).points for task, outputs in TASKS}
     assert any(spaces.values()), f"{family.__name__}: no task has a point"
     for task, outputs in TASKS:
-        rows, held_NF = family_rows(task, outputs), family_rows(task, outputs, count=1003).x_NF
+        rows, held = family_rows(task, outputs, sees=sees), family_rows(task, outputs, count=1003, sees=sees)
         for setting in (*spaces[task][:1], *spaces[task][-1:]):
             says = f"{family.__name__} {task} {setting}"
             check_cost(family, rows.shape, setting, says)
-            check_fit(family, rows, setting, held_NF, says)
+            short = family.brief(rows.shape, setting, 1.2) if sees else setting
+            check_fit(family, rows, short, given_of(held), says)
     for quantile in (0.2, 0.8):
         check_quantile(family, quantile)
 
 
-def family_rows(task: Task, outputs: int, *, count: int = 400, features: int = 8) -> TrainRows:
-    """Made-up rows: wide and shifted numbers, flags, a skewed target in standard units, rare classes."""
+def family_rows(task: Task, outputs: int, *, count: int = 400, features: int = 8, sees: bool = False) -> TrainRows:
+    """Made-up rows: wide and shifted numbers, flags, a skewed target in standard units, rare classes; with `sees`
+    pictures, too, whose light tells what the first number does."""
     draw = np.random.default_rng([count, outputs])
     x_NF = draw.normal(size=(count, features)).astype(np.float32)
     signal_N = x_NF[:, 0] + 2 * x_NF[:, 1] * (x_NF[:, -1] > 0.5) + 0.5 * draw.normal(size=count)
@@ -61,11 +66,23 @@ def family_rows(task: Task, outputs: int, *, count: int = 400, features: int = 8
     x_NF[:, 1] += 1e5
     x_NF[:, features // 2 :] = x_NF[:, features // 2 :] > 0.5
     shape = Shape(rows=count, features=features, task=task, outputs=outputs, flags=features - features // 2)
+    if sees:
+        light = 128 + 40 * signal_N[:, None, None, None] + draw.normal(scale=20, size=(count, 8, 8, 1))
+        shown = np.clip(light, 0, 255).astype(np.uint8)
+        x_NF = np.hstack([x_NF, pixels.sums(pixels.fit("", (8, 8, 1)), shown)])
+        shape = replace(shape, features=x_NF.shape[1], pictures=((8, 8, 1),))
+        plain = family_rows(task, outputs, count=count, features=features)
+        return replace(plain, x_NF=x_NF, shape=shape, pictures=(shown,))
     if task == "regression":
         skewed_N = np.exp(0.7 * signal_N)
         return TrainRows(x_NF, (skewed_N - skewed_N.mean()) / skewed_N.std(), None, shape)
     edges = np.quantile(signal_N, np.linspace(0.6, 0.95, outputs - 1))
     return TrainRows(x_NF, np.searchsorted(edges, signal_N).astype(np.int64), None, shape)
+
+
+def given_of(rows: TrainRows) -> dict[str, np.ndarray]:
+    """What a graph is given of rows, by the names of its inputs."""
+    return {"x": rows.x_NF} | {seen_as(place): each for place, each in enumerate(rows.pictures)}
 
 
 def check_cost(family: Any, shape: Shape, setting: Setting, says: str) -> None:
@@ -76,35 +93,37 @@ def check_cost(family: Any, shape: Shape, setting: Setting, says: str) -> None:
     assert large.work > small.work, f"{says}: cost().work does not grow with the rows"
 
 
-def check_fit(family: Any, rows: TrainRows, setting: Setting, held_NF: np.ndarray, says: str) -> None:
+def check_fit(family: Any, rows: TrainRows, setting: Setting, held: dict[str, np.ndarray], says: str) -> None:
     """Two fits are equal; ONNX gives the same predictions, at every batch; weights count."""
     fitted, again = fit_family(family, rows, setting), fit_family(family, rows, setting)
     assert fitted[1] == again[1], f"{says}: two fits differ"
     weight_N = np.random.default_rng(5).uniform(0.1, 3.0, len(rows.x_NF))
     weighted = fit_family(family, replace(rows, weight_N=weight_N), setting)
     assert weighted[1] != fitted[1], f"{says}: weights change nothing"
+    close = getattr(family, "TOLERANCE", CLOSE)
     for predict, model in (fitted, weighted):
         session = models.open_session(model)
-        whole_NK = answers(session, held_NF)
-        check_predictions(predict(held_NF), whole_NK, rows.shape, says)
+        whole_NK = answers(session, held)
+        check_predictions(predict(*held.values()), whole_NK, rows.shape, close, says)
         for batch in BATCHES:
-            some = min(len(held_NF), 20 * batch + 1)
-            same = np.array_equal(answers(session, held_NF[:some], batch), whole_NK[:some])
+            some = min(len(held["x"]), 20 * batch + 1)
+            head = {name: each[:some] for name, each in held.items()}
+            same = np.array_equal(answers(session, head, batch), whole_NK[:some])
             assert same, f"{says}: answers in batches of {batch} differ"
 
 
 def check_quantile(family: Any, quantile: float) -> None:
     """Asked for a quantile, a family that has a point leaves about that share of its training rows below."""
-    rows = family_rows("regression", 1)
+    rows = family_rows("regression", 1, sees=getattr(family, "SEES", False))
     rows = replace(rows, shape=replace(rows.shape, quantile=quantile))
     for setting in family.space(rows.shape).points[:1]:
         predict, _ = fit_family(family, rows, setting)
-        share = (rows.y_N <= predict(rows.x_NF)[:, 0]).mean()
+        share = (rows.y_N <= predict(*given_of(rows).values())[:, 0]).mean()
         assert abs(share - quantile) <= 0.12, f"{family.__name__}: quantile {quantile} leaves {share:.2f} of rows below"
 
 
-def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable[[np.ndarray], np.ndarray], bytes]:
-    """The predict verb of a fitted model, and its graph from `x` to `y` as ONNX bytes."""
+def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable[..., np.ndarray], bytes]:
+    """The predict verb of a fitted model, and its graph from `x` and pictures to `y` as ONNX bytes."""
     from forgeline.engine.graph import Graph
     from forgeline.engine.seeds import Seed
 
@@ -112,25 +131,31 @@ def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable
     with tempfile.TemporaryDirectory() as place:
         fitted = deep.fitted(family.build(rows.shape, setting, seed), rows, seed, Path(place) / "checkpoints")
     graph = Graph()
-    scores = fitted.graph(graph, graph.input("x", "float", rows.shape.features))
+    named = [graph.input("x", "float", rows.shape.features)]
+    named += [graph.input(seen_as(place), "uint8", *size) for place, size in enumerate(rows.shape.pictures)]
+    scores = fitted.graph(graph, *named)
     graph.output(scores, "y", "float", rows.shape.outputs)
     return fitted.predict, graph.model()
 
 
-def answers(session: Any, x_NF: np.ndarray, batch: int | None = None) -> np.ndarray:
-    """What a graph from `x` to `y` makes of the rows, `batch` at a time, one row alone taken twice."""
-    pieces = np.split(x_NF, range(batch, len(x_NF), batch)) if batch else [x_NF]
-    padded = [np.repeat(piece, 2, axis=0) if len(piece) == 1 else piece for piece in pieces]
-    given = [session.run(["y"], {"x": rows})[0][: len(piece)] for piece, rows in zip(pieces, padded, strict=True)]
-    return np.concatenate(given)
+def answers(session: Any, given: dict[str, np.ndarray], batch: int | None = None) -> np.ndarray:
+    """What a graph makes of the rows, `batch` at a time, one row alone taken twice."""
+    rows = len(given["x"])
+    found = []
+    for at in range(0, rows, batch or rows):
+        feed = {name: each[at : at + (batch or rows)] for name, each in given.items()}
+        count = len(feed["x"])
+        feed = {name: np.repeat(each, 2, axis=0) for name, each in feed.items()} if count == 1 else feed
+        found.append(session.run(["y"], feed)[0][:count])
+    return np.concatenate(found)
 
 
-def check_predictions(p_NK: np.ndarray, onnx_NK: np.ndarray, shape: Shape, says: str) -> None:
-    """float64 here, float32 there, within CLOSE of each other on every row; probabilities sum to 1."""
+def check_predictions(p_NK: np.ndarray, onnx_NK: np.ndarray, shape: Shape, close: float, says: str) -> None:
+    """float64 here, float32 there, within `close` of each other on every row; probabilities sum to 1."""
     assert p_NK.dtype == np.float64, f"{says}: predict() gives {p_NK.dtype}"
     assert onnx_NK.dtype == np.float32, f"{says}: the graph gives {onnx_NK.dtype}"
     assert p_NK.shape == onnx_NK.shape == (len(p_NK), shape.outputs), f"{says}: shapes {p_NK.shape}, {onnx_NK.shape}"
-    assert np.abs(p_NK - onnx_NK).max() <= CLOSE, f"{says}: ONNX is off by {np.abs(p_NK - onnx_NK).max()}"
+    assert np.abs(p_NK - onnx_NK).max() <= close, f"{says}: ONNX is off by {np.abs(p_NK - onnx_NK).max()}"
     if shape.task != "regression":
         assert p_NK.min() >= 0, f"{says}: a probability is negative"
         assert np.abs(p_NK.sum(axis=1) - 1).max() <= 1e-9, f"{says}: probabilities do not sum to 1"
@@ -229,6 +254,7 @@ def odd_frame(rows: int = 120) -> pl.DataFrame:
             "truth": count_N % 2 == 0,
             "date": pl.Series(count_N * 86_400_000_000).cast(pl.Datetime("us")),
             "nothing": pl.Series([None] * rows, dtype=pl.String),
+            "picture": pl.Series([f"{at % 40:032x}.png" for at in count_N], dtype=pl.String).cast(pl.Binary),
             "same": [1] * rows,
             "two": [f"class {at % 2}" for at in count_N],
             "three": [f"class {at % 3}" for at in count_N],

@@ -72,7 +72,7 @@ def test_meanings_are_those_of_the_code(heading):
     body = PAGE.partition(f"### `{heading}`")[2].partition("###")[0]
     assert inspect.getdoc(kind).rstrip(".") in body
     for key, meaning in texts(kind).items():
-        words = re.sub(r" \(`number`, `category`, `date`\)", "", told()[heading][key][1])
+        words = re.sub(r" \(`number`, `category`, `date`, `image`\)", "", told()[heading][key][1])
         assert words == meaning, key
 
 

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from forgeline.engine import arrays, encode
-from forgeline.engine.assemble import Fragment, assemble
+from forgeline.engine.assemble import Entry, Fragment, assemble
 from forgeline.engine.ensemble import Scaling, mean
 from forgeline.engine.graph import Graph
 from forgeline.models import open_session
@@ -16,7 +16,7 @@ FRAME = pl.DataFrame(
         "city": pl.Series(DRAW.choice(["Oslo", "Rome", "Lima"], ROWS)).set(pl.Series(DRAW.random(ROWS) < 0.1), None),
     }
 )
-INPUTS = [("age", "in_0", "number"), ("city", "in_1", "category")]
+INPUTS = [Entry("age", "in_0", "number"), Entry("city", "in_1", "category")]
 TABLE = arrays.from_frame(FRAME, [("age", "number"), ("city", "category")])
 FOLDS = [np.flatnonzero(np.arange(ROWS) % 2 == fold) for fold in (0, 1)]
 RECIPES = [encode.fit(TABLE, rows_N) for rows_N in FOLDS]

@@ -39,7 +39,7 @@ class Workspace:
     def __init__(self, frame: pl.DataFrame):
         self.given, self.files = frame, {}
         self.seed, self.catalog, self.said, self.source_folder = Seed(0), catalog, [], None
-        self.base, self.time = Path(), True
+        self.base, self.time, self.snapshots = Path(), True, Path()
 
     def frame(self, digest):
         return self.given

@@ -23,6 +23,10 @@ class Work:
     said: list[str] = field(default_factory=list)
 
     @property
+    def source_folder(self):
+        return self.base
+
+    @property
     def snapshots(self):
         return self.base / ".forgeline" / "snapshots"
 

@@ -93,9 +93,9 @@ def double(by=2.0):
 
 def test_a_graph_that_equals_its_model_passes_and_is_timed():
     x = DRAW.random((10, 2)).astype(np.float32)
-    assert fitting.check_graph(double(), x, 2.0 * x) > 0
-    assert fitting.check_graph(double(), x[:1], 2.0 * x[:1]) > 0
-    assert fitting.check_graph(double(), x[:0], x[:0]) == 0.0
+    assert fitting.check_graph(double(), {"x": x}, 2.0 * x, 1e-5) > 0
+    assert fitting.check_graph(double(), {"x": x[:1]}, 2.0 * x[:1], 1e-5) > 0
+    assert fitting.check_graph(double(), {"x": x[:0]}, x[:0], 1e-5) == 0.0
 
 
 @pytest.mark.parametrize("wrong", [1e-4, np.nan])
@@ -104,7 +104,7 @@ def test_a_graph_that_differs_is_refused(wrong):
     scores = 2.0 * x.astype(np.float64)
     scores[3, 1] += wrong
     with pytest.raises(ArithmeticError, match="the graph differs from the model by"):
-        fitting.check_graph(double(), x, scores)
+        fitting.check_graph(double(), {"x": x}, scores, 1e-5)
 
 
 # ---------------------------------------------------------------- units

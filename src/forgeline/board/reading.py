@@ -1,5 +1,6 @@
 """What a run folder holds, as the page is drawn from it."""
 
+import base64
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import msgspec
 from forgeline import records, spec
 from forgeline.board.private import withheld
 from forgeline.errors import BadInput
-from forgeline.records import GateResult, Number, Record
+from forgeline.records import GateResult, Number, Record, Ref
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ def read(folder: Path) -> Run:
             found[stage] = decode(file)
     file = folder / "spec.toml"
     return Run(folder, spec.read(file), file.read_text(encoding="utf-8"), found, until(folder))
+
+
+def picture(run: Run, ref: Ref) -> str:
+    """A picture of the run as an address that holds it; an empty one where the file is gone."""
+    file = run.folder / "artefacts" / ref.digest
+    return f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" if file.exists() else "data:,"
 
 
 def until(folder: Path) -> str:

@@ -16,7 +16,7 @@ from forgeline.board.drawing import figures_of, forest_of, learning
 from forgeline.board.figures import FIRST, MOST
 from forgeline.board.grids import Grid, fact_tables, grid
 from forgeline.board.numbers import Compared, compared, rivals
-from forgeline.board.reading import Run, read
+from forgeline.board.reading import Run, picture, read
 from forgeline.board.sentences import sentence
 from forgeline.board.verdicts import accepted, by_severity, fix_state, fix_text, verdict
 from forgeline.records import Number
@@ -167,7 +167,7 @@ def render(run: Run) -> str:
             meters,
         ),
         *(next_steps, places, rate_rows, score_unit, share_bar, structure_chart),
-        *(fix_text, grid, headline, rivals, sentence, tiles, totals, verdict),
+        *(fix_text, grid, headline, picture, rivals, sentence, tiles, totals, verdict),
     )
     environment.globals.update(
         {each.__name__: each for each in drawing}, worth=worth, count=figures.count, FIRST=FIRST, MOST=MOST

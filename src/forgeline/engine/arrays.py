@@ -1,6 +1,7 @@
-"""Rows as plain arrays: numbers, category codes and dates, ready to be encoded.
+"""Rows as plain arrays: numbers, category codes, dates and pictures, ready to be encoded.
 
-Shapes: N rows, A number columns, C category columns, D date columns.
+Shapes: N rows, A number columns, C category columns, D date columns, I columns of pictures; U distinct pictures of
+H rows, W columns and C colours.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ class Arrays:
     dates: list[str]
     levels: list[list[str]]
     """Texts of each category column, sorted."""
+    pictures: list[str] = field(default_factory=list)
+    shown_NI: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    """int32 index into the column's pixels; -1 is missing."""
+    pixels: list[np.ndarray] = field(default_factory=list)
+    """The distinct pictures of each column, uint8 [U, H, W, C]."""
 
     @property
     def rows(self) -> int:
@@ -44,8 +50,8 @@ class Arrays:
 
     @property
     def columns(self) -> list[str]:
-        """Names of all columns: numbers, categories, dates."""
-        return [*self.numbers, *self.categories, *self.dates]
+        """Names of all columns: numbers, categories, dates, pictures."""
+        return [*self.numbers, *self.categories, *self.dates, *self.pictures]
 
     def take(self, rows_N: np.ndarray) -> Arrays:
         """The given rows (indices or a mask), in that order; the levels stay."""
@@ -54,11 +60,30 @@ class Arrays:
             numbers_NA=self.numbers_NA[rows_N],
             codes_NC=self.codes_NC[rows_N],
             dates_ND=self.dates_ND[rows_N],
+            shown_NI=self.shown_NI[rows_N] if self.pictures else self.shown_NI,
         )
 
+    def looked_at(self, column: str, rows_N: np.ndarray) -> np.ndarray:
+        """The pictures of some rows in a column, uint8 [N, H, W, C]; one that is missing is black."""
+        place = self.pictures.index(column)
+        shown_N = self.shown_NI[rows_N, place]
+        if not len(self.pixels[place]):
+            return np.zeros((len(shown_N), *self.pixels[place].shape[1:]), np.uint8)
+        found: np.ndarray = self.pixels[place][np.maximum(shown_N, 0)]
+        found[shown_N < 0] = 0
+        return found
 
-def from_frame(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> Arrays:
-    """The named columns of a frame; `inputs` are (column, kind), kind being number, category or date."""
+
+def from_frame(
+    frame: pl.DataFrame,
+    inputs: Sequence[tuple[str, str]],
+    seen: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> Arrays:
+    """The named columns of a frame; `inputs` are (column, kind), kind being number, category, date or image.
+
+    `seen`: of each column of pictures which one a row shows, and all of them.
+    """
+    seen = seen or {}
     names = {kind: [name for name, its in inputs if its == kind] for kind in ("number", "category", "date")}
     coded = [codes(frame[name]) for name in names["category"]]
     return Arrays(
@@ -69,6 +94,9 @@ def from_frame(frame: pl.DataFrame, inputs: Sequence[tuple[str, str]]) -> Arrays
         categories=names["category"],
         dates=names["date"],
         levels=[levels for _, levels in coded],
+        pictures=list(seen),
+        shown_NI=stack([shown_N for shown_N, _ in seen.values()], frame.height, np.int32),
+        pixels=[pixels for _, pixels in seen.values()],
     )
 
 
@@ -130,13 +158,16 @@ def dates(series: pl.Series) -> np.ndarray:
 
 
 def save(arrays: Arrays) -> dict[str, bytes]:
-    """File name → content: three .npy files that can be mapped into memory, and the columns as JSON."""
-    columns = {key: getattr(arrays, key) for key in ("numbers", "categories", "dates", "levels")}
+    """File name → content: .npy files that can be mapped into memory, and the columns as JSON."""
+    columns = {key: getattr(arrays, key) for key in ("numbers", "categories", "dates", "levels", "pictures")}
+    pixels = {f"pixels_{place}.npy": npy(each) for place, each in enumerate(arrays.pixels)}
     return {
         "numbers.npy": npy(arrays.numbers_NA),
         "codes.npy": npy(arrays.codes_NC),
         "dates.npy": npy(arrays.dates_ND),
         "columns.json": json.dumps(columns, ensure_ascii=False).encode(),
+        **({"shown.npy": npy(arrays.shown_NI)} if pixels else {}),
+        **pixels,
     }
 
 
@@ -149,11 +180,15 @@ def npy(array: np.ndarray) -> bytes:
 
 def load(files: Mapping[str, Path]) -> Arrays:
     """What `save` gave, from the places the files are kept at; the arrays are mapped read-only."""
+    columns = json.loads(files["columns.json"].read_bytes())
+    seen = columns["pictures"]
     return Arrays(
         numbers_NA=mapped(files["numbers.npy"]),
         codes_NC=mapped(files["codes.npy"]),
         dates_ND=mapped(files["dates.npy"]),
-        **json.loads(files["columns.json"].read_bytes()),
+        shown_NI=mapped(files["shown.npy"]) if seen else np.zeros((0, 0), np.int32),
+        pixels=[mapped(files[f"pixels_{place}.npy"]) for place in range(len(seen))],
+        **columns,
     )
 
 

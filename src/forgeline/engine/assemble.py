@@ -15,7 +15,18 @@ from forgeline.engine import encode
 from forgeline.engine.ensemble import FLOOR, Scaling
 from forgeline.engine.graph import Graph
 
-TENSORS = {"number": "float", "category": "string", "date": "int64"}
+TENSORS = {"number": "float", "category": "string", "date": "int64", "image": "uint8"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A raw column, and the tensor that it enters the model by."""
+
+    column: str
+    tensor: str
+    kind: str
+    shape: tuple[int, ...] = (1,)
+    """Of a row."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Fragment:
 
 
 def assemble(
-    inputs: Sequence[tuple[str, str, str]],
+    inputs: Sequence[Entry],
     recipes: Sequence[encode.Recipe],
     fragments: Sequence[Fragment],
     *,
@@ -38,19 +49,19 @@ def assemble(
     outputs: int,
     scaling: Scaling | None,
 ) -> bytes:
-    """The whole model, serialized. `inputs` are (column, tensor, kind); `recipes` has one entry
-    for each fold and one for all rows.
+    """The whole model, serialized. `recipes` has one entry for each fold and one for all rows.
 
     Outputs: `probabilities` float32 [N, outputs], or `prediction` float64 [N, 1].
     """
     graph = Graph()
-    tensors = {column: graph.input(tensor, TENSORS[kind], 1) for column, tensor, kind in inputs}
+    tensors = {each.column: graph.input(each.tensor, TENSORS[each.kind], *each.shape) for each in inputs}
     parts = []
     for fold, recipe in enumerate(recipes):
         here = [fragment for fragment in fragments if min(fragment.fold, len(recipes) - 1) == fold]
         if here:
-            x = encode.draw(recipe, graph, tensors)
-            parts += [weighted(graph, x, fragment, task) for fragment in here]
+            given = {"x": encode.draw(recipe, graph, tensors)}
+            given |= {seen_as(place): tensors[each.column] for place, each in enumerate(recipe.pictures)}
+            parts += [weighted(graph, given, fragment, task) for fragment in here]
     total = parts[0] if len(parts) == 1 else graph.add("Sum", *parts)
     if task == "regression":
         graph.output(total, "prediction", "double", 1)
@@ -59,9 +70,14 @@ def assemble(
     return graph.model()
 
 
-def weighted(graph: Graph, x: str, fragment: Fragment, task: str) -> str:
+def seen_as(place: int) -> str:
+    """The name by which a fragment knows the pictures of a recipe, in their order."""
+    return f"picture_{place}"
+
+
+def weighted(graph: Graph, given: dict[str, str], fragment: Fragment, task: str) -> str:
     """One fold model's share of the mean; values are given their own unit back, in float64."""
-    score = graph.inline(fragment.model, {"x": x})[0]
+    score = graph.inline(fragment.model, given)[0]
     if task != "regression":
         return graph.add("Mul", score, graph.constant(fragment.weight))
     wide = graph.cast(score, "double")

@@ -87,8 +87,8 @@ class Cells:
         series, values = self.frame[name], self.levels(name).values
         if not len(values):
             return np.full(self.rows, -1, np.int32)
-        if series.dtype == pl.String:
-            codes = series.cast(pl.Enum(values)).to_physical().cast(pl.Int32)
+        if series.dtype in (pl.String, pl.Binary):
+            codes = series.cast(pl.String).cast(pl.Enum(values.cast(pl.String))).to_physical().cast(pl.Int32)
             return np.asarray(codes.fill_null(-1).to_numpy())
         physical = series.to_physical()
         order = np.argsort(values.to_physical().to_numpy(), kind="stable").astype(np.int32)
@@ -143,6 +143,10 @@ class Cells:
     def is_date(self, name: str) -> bool:
         """Whether a column holds dates."""
         return bool(self.dtypes[name] == pl.Datetime)
+
+    def is_picture(self, name: str) -> bool:
+        """Whether a column names pictures."""
+        return bool(self.dtypes[name] == pl.Binary)
 
     def where(self, name: str, chosen: Any) -> np.ndarray:
         """Rows (0-based, int64) whose level is one of the chosen: a bool or index array over the levels."""

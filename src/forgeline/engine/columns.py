@@ -9,18 +9,20 @@ import polars as pl
 from forgeline.engine.arrays import token
 from forgeline.errors import BadInput
 
-Kind = Literal["number", "category", "date", "boolean"]
-"""What a column can be read as; `boolean` is a category stored as true and false."""
+Kind = Literal["number", "category", "date", "boolean", "image"]
+"""What a column can be read as; `boolean` is a category stored as true and false, an image is the name of a picture,
+stored as Binary."""
 
 MICROSECONDS = pl.Datetime("us")
-STORAGE: dict[pl.DataType, tuple[Literal["number", "category", "date"], str, str]] = {
+STORAGE: dict[pl.DataType, tuple[Literal["number", "category", "date", "image"], str, str]] = {
     pl.Int64(): ("number", "int64", "every value is a whole number"),
     pl.Float64(): ("number", "float64", "every value is a number"),
     pl.Boolean(): ("category", "bool", "every value is true or false"),
     pl.String(): ("category", "text", "some values are text"),
     MICROSECONDS: ("date", "microseconds", "every value is a date"),
+    pl.Binary(): ("image", "picture", "every value is a picture"),
 }
-"""The five storage types: kind, name in records, and what it says of the values."""
+"""The six storage types: kind, name in records, and what it says of the values."""
 
 EXACT = 2**53
 """Beyond it not every integer has a float64 of its own."""
@@ -45,7 +47,7 @@ class Fact:
     """One settled column and what was noticed on the way."""
 
     name: str
-    kind: Literal["number", "category", "date"]
+    kind: Literal["number", "category", "date", "image"]
     dtype: str
     """Name of the storage type, as in STORAGE."""
     missing: int
@@ -61,11 +63,11 @@ class Fact:
 
 
 def settle(frame: pl.DataFrame, types: Mapping[str, Kind], missing: Collection[str]) -> tuple[pl.DataFrame, list[Fact]]:
-    """Every column as Int64, Float64, Boolean, String or Datetime("us"), and a fact for each.
+    """Every column as Int64, Float64, Boolean, String, Datetime("us") or Binary, and a fact for each.
 
     Text is stripped, `missing` texts become null, and then it is a number, true/false, a date or a category,
     whichever fits every cell. `types` decides instead where it names a column; cells that do not fit become
-    missing. Floats hold no NaN afterwards. Errors: BadInput for a column of lists, structs or bytes.
+    missing. Floats hold no NaN afterwards. Errors: BadInput for a column of lists or structs.
     """
     settled = [column(series, types.get(series.name), missing) for series in frame]
     result = pl.DataFrame([series for series, _ in settled]).with_columns(pl.col(pl.Float64).fill_nan(None))
@@ -111,7 +113,7 @@ def fact(series: pl.Series, notes: Notes, unique: int) -> Fact:
 
 
 def stored(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame in the five storage types as it is: no text is interpreted. Errors: BadInput."""
+    """The frame in the six storage types as it is: no text is interpreted. Errors: BadInput."""
     bare = [plain(series, ()) for series in frame]
     return pl.DataFrame([READERS[stored_kind(series)](series) for series in bare])
 
@@ -154,8 +156,10 @@ def stored_kind(series: pl.Series) -> Kind:
         return "number"
     if series.dtype == MICROSECONDS:
         return "date"
+    if series.dtype == pl.Binary:
+        return "image"
     raise BadInput(
-        f"column {series.name} holds {series.dtype}, which is no number, category or date",
+        f"column {series.name} holds {series.dtype}, which is no number, category, date or picture",
         remedy=f'Leave it out with drop = ["{series.name}"], or store it as one of these.',
     )
 
@@ -251,4 +255,5 @@ READERS: dict[Kind, Callable[[pl.Series], pl.Series]] = {
     "category": as_category,
     "date": as_date,
     "boolean": as_boolean,
+    "image": lambda cells: cells,
 }

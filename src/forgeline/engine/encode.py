@@ -13,10 +13,11 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from forgeline.engine import arithmetic, words
+from forgeline.engine import arithmetic, pixels, words
 from forgeline.engine.arithmetic import LARGEST, Pair
 from forgeline.engine.arrays import MISSING, MISSING_DATE, Arrays
 from forgeline.engine.graph import Graph
+from forgeline.engine.pixels import Pixels
 from forgeline.engine.seeds import Seed
 
 DAY = 86_400_000_000
@@ -102,12 +103,14 @@ class Recipe(msgspec.Struct, frozen=True):
     words: list[Words] = []
     spans: list[Span] = []
     pairs: list[Pair] = []
+    pictures: list[Pixels] = []
 
     @property
     def columns(self) -> list[str]:
         """Raw columns that are read."""
         pieces = (*self.numbers, *self.categories, *self.dates, *self.means, *self.words)
-        return list(dict.fromkeys(piece.column for piece in pieces))
+        names = [*(piece.column for piece in pieces), *(piece.column for piece in self.pictures)]
+        return list(dict.fromkeys(names))
 
     @property
     def features(self) -> list[Feature]:
@@ -135,7 +138,7 @@ def decode(text: bytes) -> Recipe:
 
 def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
     """(feature, column) as in the matrix: numbers, their flags, their pairs, categories, dates, their flags, spans,
-    means, words."""
+    means, words, pictures."""
     yield from ((piece.column, piece.column) for piece in recipe.numbers if piece.value)
     yield from ((f"{piece.column} is missing", piece.column) for piece in recipe.numbers if piece.missing)
     yield from ((pair.name, pair.left) for pair in recipe.pairs)
@@ -156,6 +159,8 @@ def feature_names(recipe: Recipe) -> Iterable[tuple[str, str]]:
     for text in recipe.words:
         yield from ((f"{text.column} has {gram}", text.column) for gram in text.grams)
         yield f"words of {text.column}", text.column
+    for seen in recipe.pictures:
+        yield from ((name, seen.column) for name in seen.names)
 
 
 # ---------------------------------------------------------------- fit
@@ -210,6 +215,9 @@ def fit(
             texts,
             lambda j: fit_words(arrays.categories[j], arrays.codes_NC[rows_N, j], arrays.levels[j], target_NY),
         ),
+        pictures=[
+            pixels.fit(name, seen.shape[1:]) for name, seen in zip(arrays.pictures, arrays.pixels) if name in wanted
+        ],
     )
 
 
@@ -219,7 +227,8 @@ def with_pairs(
     """The recipe with the pairs of numbers that tell more than its features, judged on a sample of its rows."""
     order = Seed(0).child("pairs").generator().permutation(len(rows_N))
     some = np.sort(order[:most_rows])
-    bare = msgspec.structs.replace(recipe, means=[], words=[])  # the means would have seen the rows' own targets
+    # the means would have seen the rows' own targets
+    bare = msgspec.structs.replace(recipe, means=[], words=[], pictures=[])
     values = [piece.column for piece in recipe.numbers if piece.value]
     x_NF = transform(bare, arrays, rows_N[some])
     pairs = arithmetic.telling(values, x_NF[:, : len(values)], x_NF, target_NY[some], task)
@@ -411,6 +420,7 @@ def transform(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray, target_NY: np.
     parts_NF += transform_dates(recipe, arrays, rows_N)
     parts_NF += transform_means(recipe, arrays, rows_N, target_NY)
     parts_NF += transform_words(recipe, arrays, rows_N)
+    parts_NF += [pixels.sums(piece, arrays.looked_at(piece.column, rows_N)) for piece in recipe.pictures]
     return np.concatenate(parts_NF, axis=1, out=x_NF) if parts_NF else x_NF
 
 
@@ -501,6 +511,7 @@ def draw(recipe: Recipe, graph: Graph, inputs: Mapping[str, str]) -> str:
     parts += draw_dates(recipe, graph, inputs)
     parts += draw_means(recipe, graph, inputs)
     parts += [words.draw(piece.grams, graph, inputs[piece.column]) for piece in recipe.words]
+    parts += [pixels.draw(piece, graph, inputs[piece.column]) for piece in recipe.pictures]
     if not parts:
         return graph.add("ConstantOfShape", graph.add("Shape", next(iter(inputs.values()))))
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)

@@ -20,6 +20,7 @@ KINDS = {
     "int64": TensorProto.INT64,
     "string": TensorProto.STRING,
     "bool": TensorProto.BOOL,
+    "uint8": TensorProto.UINT8,
 }
 
 
@@ -41,9 +42,9 @@ class Graph:
         self.count += 1
         return f"{stem}_{self.count}"
 
-    def input(self, name: str, kind: str, width: int) -> str:
-        """An input of shape [N, width]; its name."""
-        self.inputs.append(helper.make_tensor_value_info(name, KINDS[kind], ["N", width]))
+    def input(self, name: str, kind: str, *shape: int) -> str:
+        """An input of shape [N, *shape]; its name."""
+        self.inputs.append(helper.make_tensor_value_info(name, KINDS[kind], ["N", *shape]))
         return name
 
     def output(self, tensor: str, name: str, kind: str, width: int) -> None:

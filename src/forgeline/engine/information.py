@@ -23,11 +23,11 @@ def informative(arrays: Arrays, rows_N: np.ndarray, y_N: np.ndarray, task: str, 
     """Columns that tell more of the target, on the given rows, than chance does in a share `alpha` of cases.
 
     `y_N` is aligned with `rows_N`. Each column is judged by itself, so that share of useless columns is kept. Free
-    text, which hardly says the same thing twice, is kept as it is.
+    text, which hardly says the same thing twice, is kept as it is, and so are pictures.
     """
     found = information(arrays, rows_N, y_N, task)
-    texts = words.texts_of(arrays, rows_N)
-    return [name for name in arrays.columns if found[name].p_value < alpha or name in texts]
+    kept = {*words.texts_of(arrays, rows_N), *arrays.pictures}
+    return [name for name in arrays.columns if name in kept or found[name].p_value < alpha]
 
 
 def information(

@@ -60,7 +60,7 @@ def points(frame: pl.DataFrame, *, corners: int = 8, seed: Seed) -> Points:
 
 def axes(values: pl.Series, part_N: np.ndarray, corners: int, seed: Seed) -> list[np.ndarray]:
     """The dimensions that a column adds, each [N] or [N, some]."""
-    if values.dtype == pl.String or values.dtype == pl.Boolean:
+    if values.dtype in (pl.String, pl.Boolean, pl.Binary):
         return [category(part_N, corners, seed)]
     number_N = np.array(values.to_physical().cast(pl.Float64).fill_null(np.nan).to_numpy())
     known_N = np.isfinite(number_N)

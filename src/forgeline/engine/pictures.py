@@ -6,8 +6,9 @@ Shapes: H rows and W columns of a picture's luminance, 0 to 255.
 from __future__ import annotations
 
 import importlib.util
+import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +19,13 @@ import polars as pl
 
 from forgeline.engine.cells import Levels
 
-NAME = r"(?i)^[^\x00-\x1f]*[^/\\\x00-\x1f]\.(png|jpe?g|bmp|gif|webp|tiff?)$"
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+NAME = r"(?i)^[^\x00-\x1f]*[^/\\\x00-\x1f]\.(png|jpe?g|bmp|gif|webp|tiff?|pgm|ppm)$"
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 ADDRESS = r"^[a-zA-Z][a-zA-Z0-9+.-]+://"
 REMEDY = "pip install 'forgeline[image]'"
+MOST_KEPT = 20_000
+MEASURED: dict[str, Picture | str] = {}
+"""Name of a picture → its measures."""
 
 
 def has_pillow() -> bool:
@@ -87,17 +91,31 @@ def measured(path: str, changed: int, size_bytes: int) -> Picture | str:
     """The measures of the file as it was at a time."""
     if not size_bytes:
         return "the file is empty"
+    return opened(Path(path))
+
+
+def measure_all(names: Sequence[str], files: Callable[[Collection[str]], Mapping[str, bytes]]) -> list[Picture | str]:
+    """The measures of pictures whose files are handed over, by names that are theirs alone; kept while they are few."""
+    if len(MEASURED) > MOST_KEPT:
+        MEASURED.clear()
+    new = [name for name in names if name not in MEASURED]
+    MEASURED.update({name: opened(io.BytesIO(content)) for name, content in files(new).items()})
+    return [MEASURED.get(name, "there is no such file") for name in names]
+
+
+def opened(file: Path | io.BytesIO) -> Picture | str:
+    """The measures of a picture in a file, or why it cannot be read."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(file) as image:
                 image.load()
                 return facts_of(image)
     # A decoder given broken bytes raises nearly anything, and whatever it raises, the picture cannot be read.
     except Exception as error:
-        return str(error).replace(path, "the file") or type(error).__name__
+        return str(error).replace(str(file), "the file") or type(error).__name__
 
 
 def facts_of(image: Any, *, most_pixels: int = 512) -> Picture:

@@ -18,6 +18,7 @@ DTYPES: dict[type[pl.DataType], str] = {
     pl.Float64: "float64",
     pl.Boolean: "bool",
     pl.String: "text",
+    pl.Binary: "picture",
     pl.Datetime: "microseconds",
 }
 """Storage type → its name in records; others are named by polars."""
@@ -180,7 +181,7 @@ def differences(one: ColumnSchema, cells: Cells, level: float) -> list[Differenc
     """Where one column departs."""
     found = new_missing(one, cells, level)
     given = dtype(cells.frame[one.name])
-    if given == "nothing" or one.dtype == "nothing":
+    if "nothing" in (given, one.dtype) or one.dtype == "picture":  # which may come as paths, or as bytes
         return found
     if given != one.dtype and not {given, one.dtype} <= set(NUMBERS):
         return [*found, Difference(column=one.name, what="type", says=f"{one.name} was {one.dtype} and is {given}")]

@@ -1,14 +1,16 @@
-"""Immutable tables on disk, one folder for each logical content: data.parquet and manifest.json."""
+"""Immutable tables on disk, one folder for each logical content: data.parquet and manifest.json, pictures.parquet
+where cells name pictures."""
 
 import json
 import os
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
 
-from forgeline.engine import tables
+from forgeline.engine import album, tables
 from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource, fresh
 from forgeline.errors import BadInput
 
@@ -16,8 +18,9 @@ DATA = "data.parquet"
 MANIFEST = "manifest.json"
 
 
-def put(folder: Path, table: RowSource, manifest: dict[str, Any]) -> str:
-    """Store settled rows under their logical digest, unless they are there; the digest.
+def put(folder: Path, table: RowSource, manifest: dict[str, Any], pictures: Mapping[str, bytes] | None = None) -> str:
+    """Store settled rows, and the pictures that they name, under their logical digest, unless they are there; the
+    digest.
 
     The folder appears whole or not at all, and its files are read-only.
     """
@@ -30,7 +33,9 @@ def put(folder: Path, table: RowSource, manifest: dict[str, Any]) -> str:
         write(table, new / DATA)
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
         (new / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        for file in (new / DATA, new / MANIFEST):
+        if pictures:
+            album.save(pictures, new / album.FILE)
+        for file in sorted(new.iterdir()):
             file.chmod(0o444)
             flush(file)
         new.chmod(0o755)
@@ -127,6 +132,14 @@ def rows(folder: Path, digest: str) -> RowSource:
     """The rows stored under a digest, checked against it; more than MOST_HELD stay on disk. Errors: BadInput."""
     large = OnDisk([there(folder, digest) / DATA]).rows > MOST_HELD
     return Stored(folder, digest) if large else Held(get(folder, digest))
+
+
+def pictures(folder: Path, digest: str, names: Collection[str]) -> dict[str, bytes]:
+    """Pictures of a snapshot by name, checked. Errors: BadInput when one is absent or corrupted."""
+    place = folder / digest
+    found = album.load(place / album.FILE, names)
+    whole(None, place, len(found) == len(set(names)))
+    return found
 
 
 def size_bytes(folder: Path, digest: str) -> int:

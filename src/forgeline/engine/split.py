@@ -33,8 +33,8 @@ def bits(values: pl.Series) -> np.ndarray:
     if values.dtype.is_float():
         value_N = values.to_numpy()
         return np.where(np.isnan(value_N), np.uint64(NULL), float_bits(value_N))
-    if values.dtype == pl.String:
-        return text_bits(values)
+    if values.dtype in (pl.String, pl.Binary):
+        return text_bits(values.cast(pl.String))
     whole = values if values.dtype == pl.Int64 else values.to_physical().cast(pl.Int64)
     if not whole.null_count():
         return integer_bits(whole.to_numpy())

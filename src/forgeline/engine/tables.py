@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from forgeline.engine import csv_spill, csv_text
+from forgeline.engine import album, csv_spill, csv_text, idx, pictures
 from forgeline.engine.columns import STORAGE, settle, settle_one, stored
 from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource, fresh
 from forgeline.errors import BadInput
@@ -25,7 +25,8 @@ __all__ = ["Read", "Source", "digest", "find", "from_object", "read", "settle", 
 DELIMITED = (".csv", ".tsv", ".txt", ".data")
 PARQUET = (".parquet", ".pq")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-KNOWN = (*DELIMITED, *PARQUET, *JSON_LINES)
+IDX = ".idx"
+KNOWN = (*DELIMITED, *PARQUET, *JSON_LINES, IDX)
 
 
 class Source(NamedTuple):
@@ -77,8 +78,12 @@ def find(source: str, base: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The data files in a folder, not in folders below it, sorted by name. Errors: BadInput."""
+    """The data files in a folder, not in folders below it, sorted by name; the folder itself where there are none but
+    folders of pictures. Errors: BadInput."""
     found = sorted(file for file in folder.iterdir() if extension(file) in KNOWN and not file.name.startswith("."))
+    found = [file for file in found if idx.LABELS not in file.name]  # they belong to pictures
+    if not found and pictures_in(folder):
+        return [folder]
     if not found:
         raise BadInput(
             "the folder has no data files",
@@ -86,6 +91,12 @@ def files_in(folder: Path) -> list[Path]:
             remedy=f"Looked for {', '.join(KNOWN)}, text also as .gz.",
         )
     return found
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files in the folders below a folder, sorted by path."""
+    found = folder.glob("*/**/*")
+    return sorted(file for file in found if file.suffix.lower() in pictures.ENDINGS and not file.name.startswith("."))
 
 
 def neighbours(folder: Path) -> list[str]:
@@ -97,9 +108,9 @@ def neighbours(folder: Path) -> list[str]:
 
 
 def extension(path: Path) -> str:
-    """`.csv` of `adult.csv` and of `adult.csv.gz`."""
+    """`.csv` of `adult.csv` and of `adult.csv.gz`; `.idx` of `train-images-idx3-ubyte.gz`."""
     name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
+    return IDX if idx.is_idx(name) else Path(name).suffix
 
 
 # ---------------------------------------------------------------- reading files
@@ -132,7 +143,7 @@ def on_disk(paths: Sequence[Path], missing: Sequence[str], text: Collection[str]
     """Files of one form and schema with many rows, read no further than needed; None for others, damaged ones too."""
     if all(extension(path) in PARQUET for path in paths):
         return stacked(paths, [(path, "") for path in paths], text, "parquet")
-    if any(extension(path) in (*PARQUET, *JSON_LINES) or not csv_spill.large(path) for path in paths):
+    if any(extension(path) in (*PARQUET, *JSON_LINES, IDX) or not csv_spill.large(path) for path in paths):
         return None
     own, found = fresh(spill), None
     try:
@@ -183,12 +194,16 @@ def agree(dtypes: Sequence[pl.DataType]) -> bool:
 
 
 def load(path: Path, missing: Sequence[str], text: Collection[str]) -> tuple[pl.DataFrame, Source]:
-    """The rows of one file, and what it is. Errors: BadInput."""
+    """The rows of one file, or of folders of pictures, and what it is. Errors: BadInput."""
+    if path.is_dir() and pictures_in(path):
+        return picture_folder(path)
     data = file_bytes(path)
     content = unpacked(data, path) if path.name.lower().endswith(".gz") else data
     form = extension(path)
     if form in PARQUET:
         frame, name, says = parquet(content, path.name), "parquet", ""
+    elif form == IDX:
+        frame, name, says = idx_pictures(content, path), "idx", ""
     elif form in JSON_LINES:
         frame, name, says = json_lines(content, path.name), "json lines", ""
     else:
@@ -200,8 +215,39 @@ def load(path: Path, missing: Sequence[str], text: Collection[str]) -> tuple[pl.
     return frame, Source(path.name, frame.height, len(data), hashlib.sha256(data).hexdigest(), name, says)
 
 
+def picture_folder(folder: Path) -> tuple[pl.DataFrame, Source]:
+    """The pictures below a folder, each labelled with the name of the folder it is in."""
+    files = pictures_in(folder)
+    contents = [path.read_bytes() for path in files]
+    labels = [path.parent.name for path in files]
+    frame = pl.DataFrame({"image": pl.Series(contents, dtype=pl.Binary), "label": pl.Series(labels, dtype=pl.String)})
+    size = sum(map(len, contents))
+    return frame, Source(folder.name, len(files), size, file_digest(folder), "pictures in folders", "")
+
+
+def idx_pictures(content: bytes, path: Path) -> pl.DataFrame:
+    """The pictures of an idx file, and their labels where the file of labels lies beside it. Errors: BadInput."""
+    pixels = idx.array(content, path.name)
+    if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] not in (1, 3)):
+        what = f"its array has the shape {' x '.join(map(str, pixels.shape))}, so it holds no pictures"
+        raise BadInput(what, where=path.name, remedy="Name the file of pictures; that of labels is found beside it.")
+    columns = {"image": pl.Series([album.netpbm(each) for each in pixels], dtype=pl.Binary)}
+    if beside := idx.labels_beside(path):
+        data = file_bytes(beside)
+        label_N = idx.array(unpacked(data, beside) if beside.name.lower().endswith(".gz") else data, beside.name)
+        if label_N.shape != (len(pixels),):
+            what = f"{len(label_N):,} labels for {len(pixels):,} pictures"
+            raise BadInput(what, where=beside.name, remedy=f"It has to go with {path.name}.")
+        columns["label"] = pl.Series(label_N.astype(np.int64))
+    return pl.DataFrame(columns)
+
+
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes. Errors: BadInput when it cannot be opened."""
+    """SHA-256 of a file's bytes; of a folder, of its pictures' names and bytes. Errors: BadInput when it cannot be
+    opened."""
+    if path.is_dir():
+        lines = [f"{file_digest(file)}  {file.relative_to(path).as_posix()}\n" for file in pictures_in(path)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -347,6 +393,7 @@ def digest(table: RowSource) -> str:
     kinds = [[name, STORAGE[dtype][1]] for name, dtype in table.schema.items()]
     total.update(json.dumps([kinds, table.rows]).encode() + b"\n")
     for series in table.columns():
+        series = series.cast(pl.String) if series.dtype == pl.Binary else series
         feed = feed_text if series.dtype == pl.String else feed_numbers
         for start in range(0, len(series), SLICE):
             part = series.slice(start, SLICE)

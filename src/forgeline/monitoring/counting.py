@@ -11,7 +11,7 @@ import numpy as np
 from forgeline.engine.sketches import Sketch, count
 from forgeline.monitoring.drift import Drift, compare
 from forgeline.serving import files
-from forgeline.serving.reader import Cells, Reader, Tally, content, convert
+from forgeline.serving.reader import Cells, Pictures, Reader, Tally, content, convert
 
 UNSEEN = -1
 """Stands for a label that training never saw."""
@@ -38,7 +38,8 @@ class CountingReader(Reader):
         """Predict and count every row of a file or folder. Errors: BadRows."""
         target = self.signature["target"]
         for block in files.blocks(data, keep=[target]):
-            found = self.predict({name: cells for name, cells in block.items() if name != target})
+            asked = {name: cells for name, cells in block.items() if name != target}
+            found = self.predict(asked, files.home(data))
             scores = found.values if found.probabilities is None else found.probabilities
             answers_NK = np.asarray(scores, dtype=np.float64).reshape(-1, self.answers[0].shape[1])
             self.tally.update(found.tally)
@@ -48,10 +49,12 @@ class CountingReader(Reader):
                 self.truth.append(self.read_target(block[target]))
                 self.answers.append(answers_NK)
 
-    def feed(self, ask: Mapping[str, Any], cells: Cells, tally: Tally) -> np.ndarray:
-        """One input of the model, [N, 1], counted as it passes."""
-        values_N1 = super().feed(ask, cells, tally)
+    def feed(self, ask: Mapping[str, Any], cells: Cells, tally: Tally, base: Path | None) -> np.ndarray | Pictures:
+        """One input of the model, [N, 1], counted as it passes; pictures are not counted."""
+        values_N1 = super().feed(ask, cells, tally, base)
         name = ask["name"]
+        if isinstance(values_N1, Pictures):
+            return values_N1
         counted = count(self.reference["columns"][name], values_N1[:, 0])
         self.inputs_new[name] = add(self.inputs_new.get(name), counted)
         return values_N1

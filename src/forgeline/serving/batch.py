@@ -23,7 +23,7 @@ from forgeline.serving.reader import (
 if TYPE_CHECKING:
     import polars as pl
 
-Write = Callable[[Reader, Iterable[Mapping[str, Cells]], Path, Sequence[str]], tuple[int, Tally]]
+Write = Callable[[Reader, Iterable[Mapping[str, Cells]], Path, Sequence[str], Path | None], tuple[int, Tally]]
 
 
 def predict(release: Path, data: Path, out: Path, keep: Sequence[str] = ()) -> dict[str, Any]:
@@ -36,32 +36,34 @@ def predict(release: Path, data: Path, out: Path, keep: Sequence[str] = ()) -> d
     if out.suffix.lower() not in writers:
         raise BadRows("predictions are written as .csv or .parquet", where=out, remedy="Name the output so.")
     write = writers[out.suffix.lower()]
-    rows, tally = write(Reader(release), files.blocks(data, keep), out, keep)
+    rows, tally = write(Reader(release), files.blocks(data, keep), out, keep, files.home(data))
     return {"rows": rows, "notes": notes(tally), "seconds": time.perf_counter() - started}
 
 
 def predict_frame(release: Path, frame: pl.DataFrame, keep: Sequence[str] = ()) -> pl.DataFrame:
     """Predictions for a frame: kept columns, then the answers. Errors: BadRows."""
     reader = Reader(release)
-    return joined(reader, files.frame_blocks(frame, keep), keep)[0]
+    return joined(reader, files.frame_blocks(frame, keep), keep, Path())[0]
 
 
 def write_parquet(
-    reader: Reader, blocks: Iterable[Mapping[str, Cells]], out: Path, keep: Sequence[str]
+    reader: Reader, blocks: Iterable[Mapping[str, Cells]], out: Path, keep: Sequence[str], base: Path | None
 ) -> tuple[int, Tally]:
     """Write what `write_csv` writes as Parquet, typed; the number of rows, and what was odd."""
     with replacing(out) as part:
-        frame, tally = joined(reader, blocks, keep)
+        frame, tally = joined(reader, blocks, keep, base)
         frame.write_parquet(part)
     return frame.height, tally
 
 
-def joined(reader: Reader, blocks: Iterable[Mapping[str, Cells]], keep: Sequence[str]) -> tuple[pl.DataFrame, Tally]:
+def joined(
+    reader: Reader, blocks: Iterable[Mapping[str, Cells]], keep: Sequence[str], base: Path | None
+) -> tuple[pl.DataFrame, Tally]:
     """The answers to all blocks under each other, and what was odd."""
     import polars as pl
 
     frames, tally = [], Tally()
-    for kept, predictions in answers(reader, blocks, keep):
+    for kept, predictions in answers(reader, blocks, keep, base):
         frames.append(answer_frame(reader, dict(zip(keep, kept)), predictions))
         tally.update(predictions.tally)
     return pl.concat(frames, how="vertical_relaxed"), tally

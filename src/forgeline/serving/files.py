@@ -45,6 +45,11 @@ def files(path: Path) -> list[Path]:
     return found
 
 
+def home(path: Path) -> Path:
+    """The folder that paths in a file, or in the files of a folder, are relative to."""
+    return path if path.is_dir() else path.parent
+
+
 def ending(file: Path) -> str:
     """`.csv` of `rows.csv` and of `rows.CSV.gz`."""
     return Path(file.name.lower().removesuffix(".gz")).suffix

@@ -16,9 +16,13 @@ The token rule, by which a cell becomes what the model reads, and became what it
   numbers, or as true and false, text that can be read as one is one: "05" is "5" there.
 - date: a date, a datetime or their ISO 8601 text ("2024-05-17", "20240517", "2024-05-17T08:30:00.25+02:00"; no
   zone is UTC). Other whole numbers are microseconds since 1970. What cannot be read is missing and counted.
+- image: the bytes of a file, its path beside the data, a data: address in base64, or an array [H, W] or [H, W, C] of
+  bytes; turned upright, over white where it is transparent, brought to the size that signature.json names. A
+  missing one is black. All but PGM and PPM of the right size needs Pillow. What cannot be read is missing and counted.
 """
 
 import argparse
+import base64
 import csv
 import difflib
 import functools
@@ -30,6 +34,7 @@ import math
 import os
 import re
 import sys
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +49,7 @@ import numpy as np
 import onnxruntime
 
 CHUNK = 4096  # rows in one call of the model
+PIXELS = 2**17  # bytes of pictures in one call: networks need hundreds of times as many
 BLOCK = 16 * CHUNK  # rows of a file taken together
 SCHEMA = "forgeline/signature@1"
 BOOLEANS = {"true": True, "false": False}
@@ -52,6 +58,7 @@ WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 TIME = r"[T ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d+)?)?( ?(Z|[+-]\d\d:?\d\d))?"
 MOMENT = re.compile(rf"\d{{4}}-\d\d-\d\d({TIME})?|\d{{8}}", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NETPBM = re.compile(rb"(P[56])(?:\s|#[^\n]*\n)+(\d{1,6})(?:\s|#[^\n]*\n)+(\d{1,6})(?:\s|#[^\n]*\n)+255\s")
 
 Cells = Sequence[Any] | np.ndarray
 Tally = Counter[tuple[str, str]]  # (what was odd, column) → cells
@@ -123,6 +130,101 @@ def microseconds(cell: Any, dtype: str) -> int | None:
         return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
     whole = not isinstance(cell, (str, bool)) and -(2**63) <= cell < 2**63 and cell == int(cell)
     return int(cell) if whole else None
+
+
+def picture(cell: Any, ask: Mapping[str, Any], base: Path | None) -> np.ndarray | None:
+    """A picture as the model reads it, uint8 [H, W, C]; None where it is missing or cannot be read. Errors: BadRows.
+
+    Paths are relative to `base`; where that is None no path is followed.
+    """
+    height, width, channels = ask["height"], ask["width"], ask["channels"]
+    found = cell if isinstance(cell, np.ndarray) else netpbm(file_of(cell, base))
+    if found is not None and found.dtype == np.uint8 and found.ndim in (2, 3):
+        found = found.reshape(*found.shape[:2], -1)
+        if found.shape == (height, width, channels):
+            return found
+    return drawn(cell if found is None else found, (height, width, channels), base)
+
+
+def file_of(cell: Any, base: Path | None) -> bytes:
+    """The bytes of a picture's file; none where it is missing, or its file is not there."""
+    if isinstance(cell, Mapping):  # as Hugging Face's datasets keep pictures
+        cell = cell.get("bytes") or cell.get("path")
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return bytes(cell)
+    text = cell.strip() if isinstance(cell, str) else ""
+    with suppress(OSError, ValueError):
+        if text.startswith("data:"):
+            return base64.b64decode(text.partition(",")[2], validate=True)
+        if text and base is not None:
+            return (base / text.replace("\\", "/")).read_bytes()
+    return b""
+
+
+def netpbm(data: bytes) -> np.ndarray | None:
+    """The pixels of a PGM or PPM file of one byte a colour, [H, W, 1 or 3]; None for anything else."""
+    head = NETPBM.match(data)
+    if head is None:
+        return None
+    width, height, channels = int(head[2]), int(head[3]), 1 if head[1] == b"P5" else 3
+    pixels = np.frombuffer(data, np.uint8, offset=head.end())
+    return pixels.reshape(height, width, channels) if pixels.size == height * width * channels else None
+
+
+def drawn(cell: Any, shape: tuple[int, int, int], base: Path | None) -> np.ndarray | None:
+    """A picture in another size or format; None where it is missing or cannot be read. Errors: BadRows."""
+    data = b"" if isinstance(cell, np.ndarray) else file_of(cell, base)
+    if not data and not isinstance(cell, np.ndarray):
+        return None
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        remedy = "Install it with: pip install Pillow"
+        raise BadRows("pictures of this size or format are read with Pillow", remedy=remedy) from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            opened = Image.open(io.BytesIO(data)) if data else Image.fromarray(cell.squeeze())
+            upright = flat(ImageOps.exif_transpose(opened)).convert("RGB" if shape[2] == 3 else "L")
+            sized = upright.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, reducing_gap=3.0)
+            return np.asarray(sized, np.uint8).reshape(shape)
+    # A decoder given broken bytes raises nearly anything, and whatever it raises, the picture cannot be read.
+    except Exception:
+        return None
+
+
+def flat(image: Any) -> Any:
+    """A picture in eight bits a colour, over white where it is transparent."""
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        deep = np.nan_to_num(np.asarray(image, np.float64))
+        top = 65535.0 if image.mode.startswith("I") else max(1.0, float(deep.max(initial=1.0)))
+        return Image.fromarray(np.clip(deep * (255 / top), 0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+    return image
+
+
+class Pictures:
+    """Cells of pictures, decoded as they are asked for: a slice is uint8 [N, H, W, C]."""
+
+    def __init__(self, cells: Cells, ask: Mapping[str, Any], base: Path | None, tally: Tally) -> None:
+        self.cells, self.ask, self.base, self.tally = cells, ask, base, tally
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        cells = self.cells[part]
+        found = np.zeros((len(cells), self.ask["height"], self.ask["width"], self.ask["channels"]), np.uint8)
+        for place, cell in enumerate(cells):
+            if cell is None or (isinstance(cell, str) and cell.strip() in ("", *self.ask["missing"])):
+                continue
+            one = picture(cell, self.ask, self.base)
+            if one is None:
+                self.tally["no picture that can be read, so taken as missing", self.ask["name"]] += 1
+            else:
+                found[place] = one
+        return found
 
 
 RULES = {"number": number, "category": token, "date": microseconds}
@@ -241,8 +343,9 @@ class Reader:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         self.session = onnxruntime.InferenceSession(contents["model.onnx"], options, ["CPUExecutionProvider"])
 
-    def predict(self, columns: Mapping[str, Cells]) -> Predictions:
-        """Predictions for rows given as columns, one for each row. Errors: BadRows."""
+    def predict(self, columns: Mapping[str, Cells], base: Path | None = None) -> Predictions:
+        """Predictions for rows given as columns, one for each row; paths of pictures are relative to `base`, and not
+        followed without one. Errors: BadRows."""
         names = [each["name"] for each in self.inputs]
         for name in names:
             if name not in columns:
@@ -250,15 +353,17 @@ class Reader:
             if len(columns[name]) != len(columns[names[0]]):
                 raise BadRows(f"columns {names[0]} and {name} do not have the same number of cells")
         tally = Tally({("not read by the model", name): 0 for name in columns if name not in names})
-        feeds = {each["tensor"]: self.feed(each, columns[each["name"]], tally) for each in self.inputs}
+        feeds = {each["tensor"]: self.feed(each, columns[each["name"]], tally, base) for each in self.inputs}
         scores = self.scores(feeds, len(columns[names[0]]))
         if self.classes:
             return Predictions(self.labels(scores), scores, None, tally)
         return Predictions(scores[:, 0].tolist(), None, scores[:, 0], tally)
 
-    def feed(self, ask: Mapping[str, Any], cells: Cells, tally: Tally) -> np.ndarray:
-        """One input of the model, [N, 1]; tallies what could not be read and what training never saw."""
+    def feed(self, ask: Mapping[str, Any], cells: Cells, tally: Tally, base: Path | None) -> np.ndarray | Pictures:
+        """One input of the model, [N, 1] or pictures; tallies what could not be read and what training never saw."""
         name, kind = ask["name"], ask["kind"]
+        if kind == "image":
+            return Pictures(cells, ask, base, tally)
         missing = frozenset([*self.signature["missing"], *ask["missing"]])
         blank = math.nan if kind == "number" else self.signature[f"missing_{kind}"]
         try:
@@ -276,12 +381,19 @@ class Reader:
             values[~np.isfinite(values)] = math.nan
         return values.reshape(-1, 1)
 
-    def scores(self, feeds: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
-        """The model's output for every row, at least two and at most CHUNK rows a call."""
+    @property
+    def chunk(self) -> int:
+        """Rows in one call of the model: fewer where they hold pictures."""
+        sizes = [each["height"] * each["width"] * each["channels"] for each in self.inputs if each["kind"] == "image"]
+        return min(CHUNK, max(2, PIXELS // sum(sizes))) if sizes else CHUNK
+
+    def scores(self, feeds: Mapping[str, np.ndarray | Pictures], rows: int) -> np.ndarray:
+        """The model's output for every row, at least two and at most `chunk` rows a call."""
         width, dtype = (len(self.classes), np.float32) if self.classes else (1, np.float64)
         parts = [np.zeros((0, width), dtype=dtype)]
-        for start in range(0, rows, CHUNK):
-            batch = {name: values[start : start + CHUNK] for name, values in feeds.items()}
+        chunk = self.chunk
+        for start in range(0, rows, chunk):
+            batch = {name: values[start : start + chunk] for name, values in feeds.items()}
             if rows - start == 1:
                 batch = {name: values.repeat(2, axis=0) for name, values in batch.items()}
             parts.append(self.session.run([self.signature["output"]], batch)[0][: rows - start])
@@ -385,9 +497,9 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def answers(
-    reader: Reader, blocks: Iterable[Mapping[str, Cells]], keep: Sequence[str]
+    reader: Reader, blocks: Iterable[Mapping[str, Cells]], keep: Sequence[str], base: Path | None
 ) -> Iterator[tuple[list[Cells], Predictions]]:
-    """Of each block, the columns to keep and the predictions. Errors: BadRows."""
+    """Of each block, the columns to keep and the predictions; paths are relative to `base`. Errors: BadRows."""
     inputs = {each["name"] for each in reader.inputs}
     for columns in blocks:
         for name in keep:
@@ -395,18 +507,18 @@ def answers(
                 why = "would be two columns of the output" if name in reader.columns else "is not in the data"
                 raise BadRows(f"column {name}, to be kept, {why}", remedy=nearest(name, columns))
         asked = {name: cells for name, cells in columns.items() if name in inputs or name not in keep}
-        yield [columns[name] for name in keep], reader.predict(asked)
+        yield [columns[name] for name in keep], reader.predict(asked, base)
 
 
 def write_csv(
-    reader: Reader, blocks: Iterable[Mapping[str, Cells]], out: Path, keep: Sequence[str]
+    reader: Reader, blocks: Iterable[Mapping[str, Cells]], out: Path, keep: Sequence[str], base: Path | None
 ) -> tuple[int, Tally]:
     """Write a row for each row: what is kept, then the prediction. The number of rows, and what was odd."""
     rows, tally = 0, Tally()
     with replacing(out) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*keep, *reader.columns])
-        for kept, predictions in answers(reader, blocks, keep):
+        for kept, predictions in answers(reader, blocks, keep, base):
             scores = [] if predictions.probabilities is None else predictions.probabilities.T.tolist()
             writer.writerows(zip(*(map(written, cells) for cells in [*kept, predictions.labels]), *scores))
             rows += len(predictions.labels)
@@ -422,7 +534,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="carry a column over")
     asked = parser.parse_args(argv)
     try:
-        rows, tally = write_csv(Reader(Path(__file__).parent), read(asked.data), asked.out, asked.keep)
+        rows, tally = write_csv(
+            Reader(Path(__file__).parent), read(asked.data), asked.out, asked.keep, asked.data.parent
+        )
     except BadRows as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 2

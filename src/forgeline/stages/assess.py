@@ -8,14 +8,16 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from forgeline import mending, models, partition, records, remediation, review, spec
-from forgeline.engine import groups, identities, profile, schema, stats, structure, tables
+from forgeline.engine import groups, identities, profile, schema, snapshots, stats, structure, tables
 from forgeline.engine import split as sealing
 from forgeline.engine.cells import Cells
 from forgeline.engine.ledger import Ledger, of_table
@@ -48,6 +50,8 @@ MOST_ROWS = 1_000_000
 MOST_COLUMNS = 200
 """Columns shown in the profile; all of them are in the snapshot's record."""
 MOST_HISTOGRAMS = 12
+UNDRAWN = ("date", "image")
+"""Kinds of columns that no histogram is drawn of."""
 DULL = ("quality.constant", "quality.identifier")
 """Findings whose columns are not drawn."""
 NEEDS = {
@@ -57,6 +61,7 @@ NEEDS = {
     "protected": "no protected attribute was named",
 }
 """What a check may need besides the rows, and what is said when it is not there."""
+ONLY_PICTURES = "all features are pictures, which the quick models do not read"
 ACROSS = ("leak.duplicate", "leak.near_duplicate", "leak.group", "leak.time", "leak.sampling")
 """Leaks between training rows and a test file: they make a score on that file too good."""
 ROUNDS = (0, 1, 2, 3)
@@ -83,7 +88,7 @@ def assess(
     found = sorted([*snapshot.findings, *(unscored(each, facts) for each in found)], key=rank)
     review.settled(decisions, found, ask.review)
     found += [*unused(ask, found), *review.unused(decisions, found, ask.review), *hurried(not_applicable)]
-    no_queue = why_no_queue(target, work)
+    no_queue = why_no_queue(view, work)
     queue = None if no_queue else tried(view, found, looked, work)
     found = with_gains(found, queue)
     signed = accepted(ask, found, decisions)
@@ -195,8 +200,8 @@ def look(ask: spec.Assess, split: spec.Split, facts: records.SnapshotFacts, work
         cells=cells,
         train_cells=cells if train is every else Cells(train),
         probe=None
-        if target is None
-        else probe_of(train, target, facts, units(looked.filter(learns), names, parted.group)),
+        if target is None or not readable(train).width
+        else probe_of(readable(train), target, facts, units(looked.filter(learns), names, parted.group)),
         group=parted.group,
         time=parted.time,
         structure=found,
@@ -204,6 +209,7 @@ def look(ask: spec.Assess, split: spec.Split, facts: records.SnapshotFacts, work
         ledger=of_table(frozen(ask.ledger, Ledger, work), table.rows, ask.ledger) if ask.ledger else None,
         base=work.source_folder,
         test=work.frame(facts.test_digest).select(names) if facts.test_digest else None,
+        pictures=partial(snapshots.pictures, work.snapshots, facts.digest),
         probabilities=outputs[ids_N][learns.to_numpy()] if outputs is not None else None,
     )
     return Looked(view, target, parted, ids_N)
@@ -212,11 +218,17 @@ def look(ask: spec.Assess, split: spec.Split, facts: records.SnapshotFacts, work
 def found_structure(
     facts: records.SnapshotFacts, frame: pl.DataFrame, every: pl.DataFrame, cells: Cells
 ) -> structure.Structure:
-    """Entities and order among the features and the kept identifiers; the target is not looked at."""
-    if not facts.keep:
+    """Entities and order among the features and the kept identifiers; neither the target nor pictures are looked at."""
+    told = readable(every)
+    if not facts.keep and told is every:
         return structure.find(every, cells)
-    wide = frame.select(*every.columns, *facts.keep)
+    wide = frame.select(*told.columns, *facts.keep)
     return structure.find(wide, Cells(wide))
+
+
+def readable(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame without columns of pictures, which quick models do not read; the same where there are none."""
+    return frame.drop(cs.binary()) if pl.Binary in frame.dtypes else frame
 
 
 def units(train: pl.DataFrame, names: list[str], group: str) -> np.ndarray | None:
@@ -331,7 +343,8 @@ def lacking(check: Any, view: View) -> str:
         "ledger": view.ledger is not None,
         "protected": bool(view.protected),
     }
-    return next((NEEDS[need] for need in getattr(check, "needs", ()) if not there[need]), "")
+    lacks = next((need for need in getattr(check, "needs", ()) if not there[need]), "")
+    return ONLY_PICTURES if lacks == "target" and view.target_name else NEEDS.get(lacks, "")
 
 
 def hurried(not_applicable: dict[str, str]) -> list[Finding]:
@@ -415,10 +428,10 @@ def remedies(found: list[Finding], queue: Queue | None) -> list[Remedy]:
     ]
 
 
-def why_no_queue(target: pl.Series | None, work: Workspace) -> str:
+def why_no_queue(view: View, work: Workspace) -> str:
     """Why fixes are not tried; empty when they are."""
-    if target is None:
-        return "no target was named, so nothing can be gained or lost"
+    if view.probe is None:
+        return ONLY_PICTURES if view.target_name else "no target was named, so nothing can be gained or lost"
     return "" if work.affords("the remediation queue", stage="assess", share=LOOK_SHARE) else NO_TIME
 
 
@@ -483,7 +496,7 @@ def cells_of(found: list[Finding], codes: Sequence[str]) -> float:
 def fidelity(view: View, found: list[Finding], unjudged: str) -> Number:
     """The share of labels that are right, by `label.error`; where it found nothing, none of those judged is wrong."""
     if view.probe is None or unjudged:
-        return Number(value=None, why=unjudged or "no target was named")
+        return Number(value=None, why=unjudged or (ONLY_PICTURES if view.target_name else "no target was named"))
     wrong = next((one.numbers for one in found if one.code == "label.error" and "share" in one.numbers), None)
     judged = len(view.probe.rows_P)
     if wrong is None:
@@ -589,7 +602,7 @@ def histograms(
 ) -> list[Histogram]:
     """The target, then the first columns that say something and are not personal, over training rows."""
     dull = {name for finding in found if finding.code in DULL for name in finding.columns} | set(personal)
-    names = [name for name in view.train.columns if name not in dull and view.columns[name].kind != "date"]
+    names = [name for name in view.train.columns if name not in dull and view.columns[name].kind not in UNDRAWN]
     drawn = [histogram(view.train[name], name) for name in names[:MOST_HISTOGRAMS]]
     if target is not None:
         drawn.insert(0, histogram(target, f"Target: {target.name}", view.classes, of_classes=bool(view.classes)))

@@ -226,6 +226,7 @@ def signature_of(
             "missing": each.missing,
             **({"map": each.map} if each.map else {}),
             **({"levels": levels[each.name]} if each.name in levels else {}),
+            **dict(zip(("height", "width", "channels"), each.shape)),
         }
         for index, each in enumerate(refinement.facts.inputs)
     ]

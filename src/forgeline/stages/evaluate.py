@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from forgeline import bookkeeping, catalog, models, records, spec
+from forgeline import bookkeeping, catalog, models, records, samples, spec
 from forgeline.engine import groups, stats
 from forgeline.engine.arrays import quantile_of
 from forgeline.records import Curve, Histogram, Member, Number, Table, scored
@@ -37,6 +37,8 @@ class Exam:
     weight_N: np.ndarray | None
     frame: pl.DataFrame
     threshold: float
+    rows_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Their numbers in the snapshot, or in the test file."""
 
     def answers(self) -> np.ndarray:
         """Class index of each row; of two classes the positive one from the threshold on."""
@@ -99,6 +101,10 @@ def evaluate(
         tables=[headline(numbers, names), *fairness_tables, *confusion(exam, refinement)],
         curves=[calibration_curve(exam)],
         histograms=[answers_histogram(exam)],
+        samples=samples.look(
+            samples.Asked(exam.name, exam.frame, exam.rows_N, exam.y_N, exam.p_NK, exam.answers()),
+            *(snapshot, assessment, refinement, seed, work),
+        ),
     )
 
 
@@ -116,9 +122,11 @@ def cross_validation(
     """The out-of-fold predictions of the members that ship."""
     files = {ref.name: ref for ref in refinement.facts.table}
     rows_N = models.judged(compression.facts.kept, data)
-    frame = work.frame(snapshot.facts.digest)[work.array(files["ids.npy"])[rows_N]]
+    ids_N = work.array(files["ids.npy"])[rows_N]
+    frame = work.frame(snapshot.facts.digest)[ids_N]
     weight_N = None if data.weight_N is None else data.weight_N[rows_N]
-    return Exam("cv", data.y_N[rows_N], work.array(compression.facts.predictions), weight_N, frame, ask.threshold)
+    p_NK = work.array(compression.facts.predictions)
+    return Exam("cv", data.y_N[rows_N], p_NK, weight_N, frame, ask.threshold, ids_N)
 
 
 def sealed(
@@ -161,7 +169,7 @@ def sealed(
     y_N, weight_N = models.target_of(frame, snapshot), models.weights_of(frame, snapshot)
     beside |= {"full": p_NK} if facts.full.digest == facts.model.digest else {}
     beside |= answers | {"baseline.majority": majority(data, len(y_N), training.facts.metric)}
-    return Exam("test", y_N, p_NK, weight_N, frame, ask.threshold), beside, reads
+    return Exam("test", y_N, p_NK, weight_N, frame, ask.threshold, rows_N), beside, reads
 
 
 def test_rows(snapshot: records.Snapshot, assessment: records.Assessment, work: Workspace) -> tuple[str, np.ndarray]:

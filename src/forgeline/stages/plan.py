@@ -49,6 +49,7 @@ def plan(
     if not priced:
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
     allowed = allowance(budget, work)
+    priced = stretched(priced, train, shape, folds, allowed)
     priced = opened(sampled(priced, shape, folds, allowed, work.workers.memory_bytes), shape, folds, allowed)
     judged = judge(priced, folds, budget, work)
     higher = bool(catalog.load("metrics", metric).higher_is_better)
@@ -318,6 +319,27 @@ def allowance(budget: spec.Budget, work: Workspace) -> float:
     return left
 
 
+def stretched(
+    priced: list[Candidate], train: spec.Train, shape: kinds.Shape, folds: int, allowed: float
+) -> list[Candidate]:
+    """The candidates, those that see pictures in front, as large and with as many steps as the budget bears.
+
+    The first of them may take six tenths of it, each one after it as much of what is left by then. A setting that was
+    asked for stays as it is.
+    """
+    asked = {name for name, options in families(train) if options}
+    seeing = [each for each in priced if getattr(catalog.load("families", each.family), "SEES", False)]
+    found, left, part = [], allowed, 0.6
+    for each in seeing:
+        if each.family in asked:
+            found.append(each)
+            continue
+        setting = catalog.load("families", each.family).brief(shape, each.setting, part * left / folds)
+        found.append(candidate(each.name, each.family, setting, shape))
+        left -= folds * found[-1].cost.work
+    return [*found, *(each for each in priced if each not in seeing)]
+
+
 def sampled(
     priced: list[Candidate], shape: kinds.Shape, folds: int, allowed: float, memory_bytes: int
 ) -> list[Candidate]:
@@ -350,6 +372,8 @@ def opened(
     times what is expected to be needed, the bounded setting stands in its place; else it goes before it.
     """
     first = next((each for each in priced if each.family != STRAIGHT), priced[0])
+    if getattr(catalog.load("families", first.family), "SEES", False):
+        return priced
     brief = getattr(catalog.load("families", first.family), "brief", None)
     some, most = at(shape, first.share), part * allowed / folds
     if brief is None or first.cost.work / first.done <= most:

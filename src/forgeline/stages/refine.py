@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forgeline import mending, models, partition, recipes, records, review, spec
+from forgeline import developing, mending, models, partition, recipes, records, review, spec
 from forgeline.engine import arrays as tables
 from forgeline.engine import encode, split
 from forgeline.errors import BadInput, choices
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FOLDS = ((100_000, 5), (400_000, 3))
 """Folds up to this many training rows; 2 beyond."""
+PICTURE_FOLDS = 3
+"""Folds where there are pictures, whose models take long."""
 
 
 @dataclass
@@ -70,7 +72,12 @@ def refine(
     inputs = [
         column for column in facts.columns if column.name in sheet.frame.columns and column.name not in sheet.dropped
     ]
-    arrays = tables.from_frame(sheet.frame, [(each.name, sheet.kinds[each.name]) for each in inputs])
+    shown = {
+        each.name: developing.develop(sheet.frame[each.name], facts.digest, work)
+        for each in inputs
+        if each.kind == "image"
+    }
+    arrays = tables.from_frame(sheet.frame, [(each.name, sheet.kinds[each.name]) for each in inputs], shown)
     fold_N = folds_of(sheet.frame, y_N, [each.name for each in inputs], snapshot, assessment)
     table = [work.put(data, name) for name, data in tables.save(arrays).items()]
     table += [work.put_array(y_N, "target.npy"), work.put_array(sheet.ids, "ids.npy")]
@@ -182,9 +189,9 @@ def apply_rows(sheet: Sheet, decided: pl.DataFrame, name: str) -> None:
 # ---------------------------------------------------------------- folds
 
 
-def fold_count(rows: int, y_N: np.ndarray, task: str | None) -> int:
+def fold_count(rows: int, y_N: np.ndarray, task: str | None, most: int = 5) -> int:
     """Folds that rows of this number, and the rarest class that has two rows, allow."""
-    wanted = next((count for most, count in FOLDS if rows <= most), 2)
+    wanted = min(most, next((count for limit, count in FOLDS if rows <= limit), 2))
     if task == "regression":
         return min(wanted, rows)
     counts = np.bincount(y_N)
@@ -204,7 +211,8 @@ def folds_of(
     Errors: BadInput when there are too few rows to learn from.
     """
     facts = assessment.facts
-    count = fold_count(len(y_N), y_N, snapshot.facts.task)
+    pictured = any(each.kind == "image" and each.name in columns for each in snapshot.facts.columns)
+    count = fold_count(len(y_N), y_N, snapshot.facts.task, PICTURE_FOLDS if pictured else FOLDS[0][1])
     classes = len(np.unique(y_N))
     if len(y_N) < 4 or classes < 2:
         raise BadInput(
@@ -283,6 +291,7 @@ def record(
     last, work = chosen[-1], material.work
     used = {name for recipe in chosen for name in recipe.columns}
     dtypes = {column.name: column.dtype for column in facts.columns}
+    shapes = {piece.column: [piece.height, piece.width, piece.channels] for piece in last.pictures}
     inputs = [
         Input(
             name=name,
@@ -290,6 +299,7 @@ def record(
             dtype=dtypes[name],
             missing=sheet.markers.get(name, []),
             map=sheet.spellings.get(name, {}),
+            shape=shapes.get(name, []),
         )
         for name in material.arrays.columns
         if name in used

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from forgeline import records, spec
-from forgeline.engine import identities, machine, snapshots, tables, targets
+from forgeline.engine import album, identities, machine, snapshots, tables, targets
+from forgeline.engine.album import Taken
 from forgeline.engine.columns import STORAGE, Fact, Kind
 from forgeline.engine.rows import Held, RowSource, spilled
 from forgeline.errors import BadInput
@@ -34,6 +36,8 @@ class Table:
     rows: RowSource
     facts: list[Fact]
     sources: list[records.Source]
+    taken: Taken | None = None
+    """The pictures that cells name."""
 
     @property
     def outline(self) -> dict[str, Any]:
@@ -105,12 +109,17 @@ def read(ask: spec.Snapshot, work: Workspace) -> Table:
     kinds: dict[str, Kind] = {
         name: kind for name, kind in ask.types.items() if (name, kind) != (ask.target, "category")
     }
+    pictured = [name for name, kind in kinds.items() if kind == "image"]
     if ask.source.startswith(STORED):
         raw, sources, known = stored(ask.source.removeprefix(STORED), work)
         kinds = known | kinds
+        taken = stored_pictures(raw, ask.source.removeprefix(STORED), work)
     else:
-        found = tables.read(tables.find(named(ask.source), work.base), ask.missing, kinds, spill=work.snapshots)
+        text = [name for name in kinds if name not in pictured]
+        found = tables.read(tables.find(named(ask.source), work.base), ask.missing, text, spill=work.snapshots)
         raw, sources = found.rows, as_records(found)
+        check_names(ask, raw.names)
+        raw, taken = with_pictures(raw, pictured, [*ask.drop, ask.target, ask.weight, *ask.keep], work)
     check_names(ask, raw.names)
     if has_text_labels(raw, ask.target, sources):
         kinds = {ask.target: "category", **kinds}
@@ -121,9 +130,30 @@ def read(ask: spec.Snapshot, work: Workspace) -> Table:
             series, known_fact = finite_target(frame[ask.target], facts[names.index(ask.target)])
             frame = frame.with_columns(series)
             facts[names.index(ask.target)] = known_fact
-        return Table(Held(frame), facts, sources)
+        return Table(Held(frame), facts, sources, taken)
     facts = []
     return Table(spilled(settled(raw, names, kinds, ask, facts), work.snapshots), facts, sources)
+
+
+def with_pictures(
+    raw: RowSource, asked: list[str], aside: Collection[str], work: Workspace
+) -> tuple[RowSource, Taken | None]:
+    """The rows with the files of their pictures taken in; columns `aside` stay as they are. A table that is too large
+    to be held has pictures only where it holds their bytes, or they are asked for."""
+    if not isinstance(raw, Held):
+        if not any(name in asked or (raw.schema[name] == pl.Binary and name not in aside) for name in raw.names):
+            return raw, None
+        raw = Held(raw.all())
+    looked = [name for name in raw.names if name in asked or name not in aside]
+    taken = album.take(raw.frame.select(looked), work.source_folder, asked=asked)
+    return (Held(raw.frame.with_columns(taken.frame.select(taken.columns))), taken) if taken.columns else (raw, None)
+
+
+def stored_pictures(raw: RowSource, digest: str, work: Workspace) -> Taken | None:
+    """The pictures that a stored table names."""
+    columns = [name for name in raw.names if raw.schema[name] == pl.Binary]
+    names = {name for column in columns for name in album.names_in(raw.column(column))}
+    return Taken(raw.all(), snapshots.pictures(work.snapshots, digest, names), columns, {}) if columns else None
 
 
 def settled(
@@ -228,7 +258,9 @@ def column(fact: Fact, ask: spec.Snapshot) -> records.Column:
 def store(table: Table, ask: spec.Snapshot, work: Workspace) -> str:
     """Keep the rows with their manifest; their digest."""
     sources = [{"name": each.name, "digest": each.digest, "rows": each.rows} for each in table.sources]
-    return snapshots.put(work.snapshots, table.rows, table.outline | {"sources": sources, "licence": ask.licence})
+    pictures = table.taken.album if table.taken else None
+    manifest = table.outline | {"sources": sources, "licence": ask.licence}
+    return snapshots.put(work.snapshots, table.rows, manifest, pictures)
 
 
 # ---------------------------------------------------------------- the user's own test file
@@ -240,9 +272,12 @@ def read_test(file: str, train: Table, ask: spec.Snapshot, aim: targets.Aim | No
     Of a partly labelled file the labelled rows are kept. Errors: BadInput for a missing column or a new label.
     """
     schema = train.rows.schema
-    wording = [name for name, dtype in schema.items() if not dtype.is_numeric()]
-    found = tables.read(tables.find(file, work.base), ask.missing, wording)
-    raw = found.frame
+    wording = [name for name, dtype in schema.items() if not dtype.is_numeric() and dtype != pl.Binary]
+    files = tables.find(file, work.base)
+    found = tables.read(files, ask.missing, wording)
+    pictured = [name for name in found.frame.columns if schema.get(name) == pl.Binary]
+    taken = album.take(found.frame.select(pictured), files[0].parent, asked=pictured) if pictured else None
+    raw = found.frame.with_columns(taken.frame) if taken else found.frame
     lacks = [name for name in schema if name not in raw.columns and name != ask.target]
     if lacks:
         raise BadInput(
@@ -259,7 +294,7 @@ def read_test(file: str, train: Table, ask: spec.Snapshot, aim: targets.Aim | No
         check_labels(frame[ask.target], next(fact for fact in facts if fact.name == ask.target), aim, file)
         labelled = frame.filter(pl.col(ask.target).is_not_null())
         frame = labelled if labelled.height else frame.drop(ask.target)
-    return Table(Held(frame), [fact for fact in facts if fact.name in frame.columns], as_records(found))
+    return Table(Held(frame), [fact for fact in facts if fact.name in frame.columns], as_records(found), taken)
 
 
 def kinds_of(schema: Mapping[str, pl.DataType]) -> dict[str, Kind]:
@@ -317,10 +352,27 @@ def quality(table: Table, ask: spec.Snapshot, work: Workspace) -> Iterator[Findi
         None,
         ask,
     )
+    for name, row_N in (table.taken.absent if table.taken else {}).items():
+        yield missing_file(name, row_N, work)
     if ask.target:
         yield from missing_target(table.rows.column(ask.target))
     if len(table.facts) > WIDE:
         yield wide(len(table.facts))
+
+
+def missing_file(name: str, row_N: np.ndarray, work: Workspace) -> Finding:
+    """Rows that name a picture which is not there."""
+    first = ", ".join(str(row) for row in row_N[:5])
+    return Finding(
+        code="image.missing_file",
+        severity="warn",
+        says=f"{count(len(row_N), 'row')} of {name} without a picture, as the file is not there: {first}"
+        f"{', …' if len(row_N) > 5 else ''} (counted from 0)",
+        columns=[name],
+        rows=keep_rows(pl.Series(np.isin(np.arange(row_N.max() + 1), row_N)), work),
+        numbers={"cells": len(row_N)},
+        fix=Fix(do="drop_rows", says="leave them out, or put the files back"),
+    )
 
 
 def no_number(text: pl.Series) -> pl.Series:

@@ -16,10 +16,11 @@ def check(table: View, target: pl.Series | None) -> Iterator[Finding]:
     for name in table.all.columns:
         if constant(table, name):
             value = table.all[name][0]
+            shown = "the same picture" if table.cells.is_picture(name) else personal(value, name) or value
             yield Finding(
                 code="quality.constant",
                 severity="note",
-                says=f"{name} is {personal(value, name) or value} in every row",
+                says=f"{name} is {shown} in every row",
                 columns=[name],
                 fix=Fix(do="drop", columns=[name], says="it never varies"),
             )
@@ -30,5 +31,4 @@ def constant(table: View, name: str) -> bool:
     cells = table.cells
     if cells.rows < 2 or cells.missing(name):
         return False
-    values = table.all[name]
-    return bool((values.head(100) == values[0]).all()) and cells.distinct(name) == 1
+    return table.all[name].head(100).n_unique() == 1 and cells.distinct(name) == 1

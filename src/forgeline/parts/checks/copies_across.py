@@ -34,7 +34,7 @@ def check(
         return
     if table.test is not None:
         yield from across(table, table.test, least_share, block_share, least_inflation)
-    elif target is not None:
+    elif target is not None and table.probe is not None:
         yield from within(table, target, least_share, least_inflation)
 
 
@@ -93,11 +93,11 @@ def beyond_chance(repeats: duplicates.Repeats, rows: int, found: int) -> tuple[f
 
 def within(table: View, target: pl.Series, least_share: float, least_inflation: float) -> Iterator[Finding]:
     """Copies in one table: training rows that agree in features and target."""
-    assert table.probe is not None
     beside = target.alias(f"{table.target_name} (target)")
     repeats = duplicates.repeats(table.train_cells, beside, least_share=least_share)
     if not repeats.beyond:
         return
+    assert table.probe is not None
     gain = duplicates.gain_of_shared(table.probe, repeats.first_N)
     if gain.inflation < least_inflation:
         return

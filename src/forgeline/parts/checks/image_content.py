@@ -1,6 +1,7 @@
 """Pictures that cannot be read, are blank, dark, blurred, or of a size that is far from the rest.
 
-For columns of paths of picture files. What is odd is told by the set itself. Shapes: N pictures that were opened.
+For columns of pictures, and of paths of picture files. What is odd is told by the set itself.
+Shapes: N pictures that were opened.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def check(
     size, all others are odd.
     """
     for name in table.all.columns:
-        if not table.cells.is_text(name) or not pictures.are_paths(table.cells.levels(name)):
+        paths = table.cells.is_text(name) and pictures.are_paths(table.cells.levels(name))
+        if not (paths or table.cells.is_picture(name)):
             continue
         looked = look(table, name, most_pictures)
         if isinstance(looked, Finding):
@@ -107,14 +109,17 @@ def look(table: View, name: str, most_pictures: int) -> Looked | Finding:
     base = table.base
     values = table.cells.levels(name).values
     some = prose.evenly(len(values), most_pictures)
-    paths = pictures.located(values.gather(some).to_list(), base)
     if not pictures.has_pillow():
         return not_checked(name, f"pictures are read with Pillow: {pictures.REMEDY}", len(values))
-    if not any(path is not None and path.is_file() for path in paths):
-        where = "the folder of the data" if base else "the folder, which is not known"
-        return not_checked(name, f"none of the files is there, relative to {where}", len(values))
-    # A missing file is as bad as a broken one, where others of the column are there.
-    measured = [pictures.measure(path) if path else "the folder is not known" for path in paths]
+    if table.cells.is_picture(name):
+        measured = pictures.measure_all(values.gather(some).cast(pl.String).to_list(), table.pictures)
+    else:
+        paths = pictures.located(values.gather(some).to_list(), base)
+        if not any(path is not None and path.is_file() for path in paths):
+            where = "the folder of the data" if base else "the folder, which is not known"
+            return not_checked(name, f"none of the files is there, relative to {where}", len(values))
+        # A missing file is as bad as a broken one, where others of the column are there.
+        measured = [pictures.measure(path) if path else "the folder is not known" for path in paths]
     broken = [int(at) for at, one in zip(some, measured) if isinstance(one, str)]
     good = [(int(at), one) for at, one in zip(some, measured) if not isinstance(one, str)]
     return Looked(table, name, len(some), broken, np.array([at for at, _ in good], np.int64), [one for _, one in good])

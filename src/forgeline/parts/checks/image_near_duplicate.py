@@ -38,7 +38,8 @@ def check(
     if not pictures.has_pillow():
         return
     for name in table.all.columns:
-        if not table.cells.is_text(name) or not pictures.are_paths(table.cells.levels(name)):
+        paths = table.cells.is_text(name) and pictures.are_paths(table.cells.levels(name))
+        if not (paths or table.cells.is_picture(name)):
             continue
         places, good = told(table, name, most_pictures, least_side, least_spread)
         pairs = pictures.alike(good, most_bits=most_bits)
@@ -66,8 +67,12 @@ def told(
     _, first = np.unique(table.cells.codes(name), return_index=True)
     some = some[np.argsort(first[-len(values) :][some])]  # the code of missing cells comes before all levels
     found = []
-    for at, path in zip(some.tolist(), pictures.located(values.gather(some).to_list(), table.base)):
-        one = pictures.measure(path) if path else ""
+    if table.cells.is_picture(name):
+        measured = pictures.measure_all(values.gather(some).cast(pl.String).to_list(), table.pictures)
+    else:
+        places = pictures.located(values.gather(some).to_list(), table.base)
+        measured = [pictures.measure(path) if path else "" for path in places]
+    for at, one in zip(some.tolist(), measured):
         if isinstance(one, Picture) and min(one.width, one.height) >= least_side and one.spread >= least_spread:
             found.append((at, one))
     return np.array([at for at, _ in found], np.int64), [one for _, one in found]

@@ -1,0 +1,402 @@
+"""A residual convolutional network on pictures, with a table's other columns beside them, in torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forgeline.engine import link, pixels
+from forgeline.engine.graph import Graph
+from forgeline.kinds import Setting, Shape, Space, TrainRows
+from forgeline.records import Cost
+
+if TYPE_CHECKING:
+    import torch
+
+    from forgeline.engine.feed import Batch
+    from forgeline.engine.recipe import Recipe
+    from forgeline.engine.seeds import Seed
+
+REQUIRES = ("torch", "deep")
+SEES = True
+REFITS = 0
+"""The mean of its fold models ships."""
+TOLERANCE = 1e-4
+"""Between the module and its graph: convolutions add in another order."""
+JUDGED_ROWS = 2_000
+"""Held-out rows that are looked at while it is trained."""
+CHECKS = 6
+"""Times in a whole schedule that the loss on them is looked at."""
+BESIDE = 64
+"""Units for the columns that are no pictures."""
+PROCESS_BYTES = 450 * 2**20
+"""A worker before any data: Python with torch loaded."""
+SPEED, ACTIVATION_SECONDS = 6.5e10, 8e-9
+"""Operations of convolutions a second, and seconds for each number that a layer gives for a row; both are of one core
+of an AMD EPYC with AVX2, torch 2.13 (of five networks the dearest was 13 % above, the cheapest 20 % below)."""
+STEP_SECONDS, LAYER_SECONDS = 3e-3, 1.2e-3
+"""Of a step besides, and of every layer in it."""
+WIDTHS = (96, 64, 48, 32, 24, 16)
+"""Of the first stage: the widest that has ENOUGH epochs is taken."""
+ENOUGH, MOST_EPOCHS = 8.0, 40.0
+
+
+def space(shape: Shape) -> Space:
+    """Pictures moved a little, and mirrored besides; nothing where there are none to see."""
+    if not shape.pictures:
+        return Space(())
+    base = {"width": 32, "depth": 1, "stages": 3, "stem": 2, "epochs": 6.0, "batch": 64, "rate": 0.006, "decay": 0.05}
+    base |= {"shift": 0.04, "mirror": False}
+    return Space((base, base | {"mirror": True}))
+
+
+def cost(shape: Shape, setting: Setting) -> Cost:
+    """Three times the operations of a forward pass for each row and epoch.
+
+    Constants (units of about a second): see SPEED and below it.
+    """
+    layers = [layer for size in shape.pictures for layer in layers_of(size, setting)]
+    flops = sum(layer.flops for layer in layers)
+    given = sum(layer.rows * layer.columns * layer.outside for layer in layers)
+    weights = sum(9 * layer.inside * layer.outside for layer in layers)
+    batch, steps = batch_of(shape, setting), steps_of(shape, setting)
+    step = STEP_SECONDS + LAYER_SECONDS * len(layers) + batch * (3 * flops / SPEED + ACTIVATION_SECONDS * given)
+    work = 1.0 + steps * step
+    raw = sum(math.prod(size) for size in shape.pictures)
+    return Cost(
+        work=work,
+        seconds=work,
+        memory_bytes=PROCESS_BYTES + 2 * shape.rows * (raw + 4 * shape.features) + 20 * batch * given,
+        size_bytes=4000 + 4 * weights,
+        flops_per_row=float(flops),
+    )
+
+
+def brief(shape: Shape, setting: Setting, work: float) -> Setting:
+    """The widest network that has ENOUGH epochs for about `work`; the narrowest, half of one at least."""
+    for width in WIDTHS:
+        once, twice = (cost(shape, setting | {"width": width, "epochs": epochs}).work for epochs in (1.0, 2.0))
+        epochs = 1.0 + (work - once) / max(twice - once, 1e-9)
+        if epochs >= ENOUGH:
+            break
+    return setting | {"width": width, "epochs": round(min(MOST_EPOCHS, max(0.5, epochs)), 2)}
+
+
+def build(shape: Shape, setting: Setting, seed: Seed) -> ConvNet:
+    """An untrained model. Source: He et al., Identity mappings in deep residual networks, ECCV 2016."""
+    return ConvNet(shape, setting, seed)
+
+
+def batch_of(shape: Shape, setting: Setting) -> int:
+    """Rows of a step: fewer where there would be less than about twenty steps in an epoch."""
+    most, few = int(setting["batch"]), max(8, shape.rows // 20)
+    return most if most < few else few
+
+
+def steps_of(shape: Shape, setting: Setting) -> int:
+    """Steps of the whole schedule."""
+    epochs: float = setting["epochs"]
+    return max(1, round(epochs * shape.rows / batch_of(shape, setting)))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution of three by three: its channels, its stride, and the places that it is worked out at."""
+
+    inside: int
+    outside: int
+    stride: int
+    rows: int
+    columns: int
+
+    @property
+    def flops(self) -> float:
+        """Of one picture."""
+        return 2.0 * 9 * self.inside * self.outside * self.rows * self.columns
+
+
+def layers_of(size: tuple[int, int, int], setting: Setting) -> list[Layer]:
+    """A stem, then blocks of two layers; each stage has half the sides and twice the channels of the one before."""
+    height, width, channels = size
+    stride = setting["stem"] * (2 if max(height, width) > 40 else 1)
+    rows, columns = math.ceil(height / stride), math.ceil(width / stride)
+    found = [Layer(channels, setting["width"], stride, rows, columns)]
+    for stage in range(setting["stages"]):
+        wide = setting["width"] * 2**stage
+        for block in range(setting["depth"]):
+            stride = 2 if stage and not block else 1
+            rows, columns = math.ceil(rows / stride), math.ceil(columns / stride)
+            found += [Layer(found[-1].outside, wide, stride, rows, columns), Layer(wide, wide, 1, rows, columns)]
+    return found
+
+
+@dataclass
+class ConvNet:
+    """What the training loop drives: the module, its loss, its optimizer."""
+
+    shape: Shape
+    setting: Setting
+    seed: Seed
+
+    @property
+    def classes(self) -> int:
+        """Of the labels; 0 of values."""
+        return 0 if self.shape.task == "regression" else max(2, self.shape.outputs)
+
+    @property
+    def methods(self) -> list[dict[str, Any]]:
+        """What is done to batches while it is trained."""
+        moved = {"use": "shift", "share": self.setting["shift"], "mirror": self.setting["mirror"]}
+        return [moved, {"use": "clip", "most": 1.0}]
+
+    def begin(self, rows: TrainRows) -> Batch:
+        """Make the module; the rows as tensors."""
+        import torch
+
+        beside = rows.x_NF[:, : beside_of(self.shape)]
+        self.center_F, self.scale_F = beside.mean(axis=0), beside.std(axis=0)
+        self.scale_F[self.scale_F == 0] = 1.0
+        torch.manual_seed(self.seed.child("weights").integer)
+        module: Any
+        trunks = [layers_of(size, self.setting) for size in self.shape.pictures]
+        self.module = module = network(trunks, beside.shape[1], link.scores(self.shape.task, self.shape.outputs))
+        for trunk, pictures in zip(module.trunks, rows.pictures):
+            center, scale = light_of(pictures)
+            trunk.center.fill_(center)
+            trunk.scale.fill_(scale)
+        self.lowest, self.highest = float(rows.y_N.min()), float(rows.y_N.max())
+        return self.tensors(rows)
+
+    def tensors(self, rows: TrainRows) -> Batch:
+        """Pictures as bytes [N, C, H, W], the other columns standardised, targets, weights where there are any."""
+        import torch
+
+        found = {"y": torch.from_numpy(rows.y_N), "x": torch.from_numpy(self.beside(rows.x_NF))}
+        for place, pictures in enumerate(rows.pictures):
+            found[f"picture_{place}"] = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
+        if self.shape.task == "regression":
+            found["y"] = found["y"].float()
+        if rows.weight_N is not None:
+            found["weight"] = torch.from_numpy(rows.weight_N.astype(np.float32))
+        return found
+
+    def beside(self, x_NF: np.ndarray) -> np.ndarray:
+        """The columns that are no pictures, in standard units."""
+        return np.asarray((x_NF[:, : beside_of(self.shape)] - self.center_F) / self.scale_F, np.float32)
+
+    @property
+    def batch(self) -> int:
+        """Rows of a step."""
+        return batch_of(self.shape, self.setting)
+
+    @property
+    def recipe(self) -> Recipe:
+        """A rise, then half a cosine; nothing ends it early, as the last steps are the ones that tell."""
+        from forgeline.engine import schedules
+        from forgeline.engine.recipe import Recipe
+
+        steps = steps_of(self.shape, self.setting)
+        schedule = schedules.warmed(schedules.cosine, 0.15)
+        return Recipe(steps=steps, schedule=schedule, check_every=max(1, math.ceil(steps / CHECKS)))
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """AdamW; norms and biases do not decay."""
+        import torch
+
+        decaying = [each for each in self.module.parameters() if each.ndim > 1]
+        others = [each for each in self.module.parameters() if each.ndim <= 1]
+        groups = [{"params": decaying, "weight_decay": self.setting["decay"]}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.setting["rate"])
+
+    def loss(self, module: Any, batch: Batch) -> torch.Tensor:
+        """The mean, weighted where rows have weights."""
+        each_B = self.losses(module(batch["x"], *shown(batch)), batch["y"])
+        return each_B.mean() if "weight" not in batch else (each_B * batch["weight"]).sum() / batch["weight"].sum()
+
+    def losses(self, score_BS: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Of each row; `y` are values or classes [B], or shares of classes [B, K]."""
+        from torch.nn import functional
+
+        if self.shape.task == "regression":
+            error_B = y - score_BS[:, 0]
+            quantile = self.shape.quantile
+            return error_B**2 if quantile is None else (quantile - (error_B < 0).float()) * error_B
+        if self.shape.task == "binary":
+            target_B = y.float() if y.ndim == 1 else y[:, 1]
+            return functional.binary_cross_entropy_with_logits(score_BS[:, 0], target_B, reduction="none")
+        return functional.cross_entropy(score_BS, y, reduction="none")
+
+    def weight(self, batch: Batch) -> float:
+        """Rows, or their weights."""
+        return float(batch["weight"].sum()) if "weight" in batch else float(len(batch["y"]))
+
+    def fitted(self, done: float, steps: int) -> FittedConvNet:
+        """The module, as it is now."""
+        return FittedConvNet(self, done, steps)
+
+
+def beside_of(shape: Shape) -> int:
+    """Features that are no blocks of pictures, which come last."""
+    blocks = (pixels.fit("", size) for size in shape.pictures)
+    return shape.features - sum(math.prod(each.blocks) * each.channels for each in blocks)
+
+
+def light_of(pictures: np.ndarray) -> tuple[float, float]:
+    """Mean and spread of the light of a sample of pictures."""
+    some = pictures[np.linspace(0, len(pictures) - 1, min(1_000, len(pictures))).astype(int)]
+    return float(some.mean()), float(some.std()) or 1.0
+
+
+def shown(batch: Batch) -> Iterator[torch.Tensor]:
+    """The pictures of a batch, column by column."""
+    return (batch[f"picture_{place}"] for place in range(len(batch)) if f"picture_{place}" in batch)
+
+
+def network(trunks: list[list[Layer]], beside: int, scores: int) -> torch.nn.Module:
+    """A module of features [B, F] and pictures [B, C, H, W] → scores [B, S]."""
+    import torch
+    from torch import nn
+
+    class Convolution(nn.Module):
+        """A convolution, its norm, and what its input adds to it where the shapes differ."""
+
+        def __init__(self, layer: Layer) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(layer.inside, layer.outside, 3, layer.stride, 1, bias=False)
+            self.norm = nn.BatchNorm2d(layer.outside)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(self.conv(x))  # type: ignore[no-any-return]
+
+    class Block(nn.Module):
+        """Two convolutions and a way around them."""
+
+        def __init__(self, first: Layer, second: Layer) -> None:
+            super().__init__()
+            self.first, self.second = Convolution(first), Convolution(second)
+            nn.init.zeros_(self.second.norm.weight)
+            same = first.stride == 1 and first.inside == second.outside
+            self.around = None if same else nn.Conv2d(first.inside, second.outside, 1, first.stride)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            way = x if self.around is None else self.around(x)
+            return torch.relu(way + self.second(torch.relu(self.first(x))))
+
+    class Trunk(nn.Module):
+        """From a picture to what is seen in it, on average over its places."""
+
+        center: torch.Tensor
+        scale: torch.Tensor
+
+        def __init__(self, layers: list[Layer]) -> None:
+            super().__init__()
+            self.register_buffer("center", torch.zeros(()))
+            self.register_buffer("scale", torch.ones(()))
+            self.stem = Convolution(layers[0])
+            pairs = zip(layers[1::2], layers[2::2])
+            self.blocks = nn.ModuleList(Block(first, second) for first, second in pairs)
+
+        def forward(self, picture: torch.Tensor) -> torch.Tensor:
+            light = (picture.float() - self.center) / self.scale
+            h = torch.relu(self.stem(light.contiguous(memory_format=torch.channels_last)))
+            for block in self.blocks:
+                h = block(h)
+            return h.mean((2, 3))
+
+    class Network(nn.Module):
+        """Trunks, and a layer for the other columns, into one head."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunks = nn.ModuleList(map(Trunk, trunks))
+            self.beside = nn.Linear(beside, BESIDE) if beside else None
+            seen = sum(layers[-1].outside for layers in trunks)
+            self.head = nn.Linear(seen + (BESIDE if beside else 0), scores)
+
+        def forward(self, x: torch.Tensor, *pictures: torch.Tensor) -> torch.Tensor:
+            parts = [trunk(picture) for trunk, picture in zip(self.trunks, pictures)]
+            parts += [] if self.beside is None else [torch.relu(self.beside(x))]
+            return self.head(torch.cat(parts, 1))  # type: ignore[no-any-return]
+
+    made = Network()
+    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@dataclass(frozen=True)
+class FittedConvNet:
+    """A trained model."""
+
+    made: ConvNet
+    done: float
+    steps: int
+
+    def predict(self, x_NF: np.ndarray, *pictures: np.ndarray) -> np.ndarray:
+        """float64 [N, K]: probabilities, or values within those that were trained on."""
+        import torch
+
+        made = self.made
+        seen = (torch.from_numpy(np.ascontiguousarray(each)).permute(0, 3, 1, 2) for each in pictures)
+        with torch.no_grad():
+            score_NS = made.module(torch.from_numpy(made.beside(x_NF)), *seen).double().numpy()
+        if made.shape.task == "regression":
+            return np.asarray(np.clip(score_NS, made.lowest, made.highest))
+        return link.predictions(score_NS, made.shape.task)
+
+    def graph(self, graph: Graph, x: str, *pictures: str) -> str:
+        """The same; norms are part of the weights of their convolutions."""
+        module: Any = self.made.module
+        parts = [draw_trunk(trunk, graph, picture) for trunk, picture in zip(module.trunks, pictures)]
+        if module.beside is not None:
+            parts.append(graph.add("Relu", self.draw_beside(module.beside, graph, x)))
+        joined = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+        score = graph.add("Gemm", joined, *(graph.constant(each) for each in dense(module.head)))
+        if self.made.shape.task == "regression":
+            ends = graph.constant(self.made.lowest), graph.constant(self.made.highest)
+            return graph.add("Min", graph.add("Max", score, ends[0]), ends[1])
+        return link.draw(graph, score, self.made.shape.task)
+
+    def draw_beside(self, layer: Any, graph: Graph, x: str) -> str:
+        """The columns that are no pictures, in standard units, through a layer."""
+        made = self.made
+        places = graph.constant(np.arange(beside_of(made.shape)), np.int64)
+        own = graph.add("Sub", graph.add("Gather", x, places, axis=1), graph.constant(made.center_F))
+        own = graph.add("Div", own, graph.constant(made.scale_F))
+        return graph.add("Gemm", own, *(graph.constant(each) for each in dense(layer)))
+
+
+def draw_trunk(trunk: Any, graph: Graph, picture: str) -> str:
+    """A trunk as nodes, from pictures uint8 [N, H, W, C]; its mean [N, D]."""
+    light = graph.add("Sub", graph.cast(picture, "float"), graph.constant(float(trunk.center)))
+    light = graph.add("Div", light, graph.constant(float(trunk.scale)))
+    h = graph.add("Transpose", light, perm=[0, 3, 1, 2])
+    h = graph.add("Relu", draw_convolution(trunk.stem, graph, h))
+    for block in trunk.blocks:
+        way = h
+        if block.around is not None:
+            weights = (graph.constant(each.detach().numpy()) for each in (block.around.weight, block.around.bias))
+            way = graph.add("Conv", h, *weights, kernel_shape=[1, 1], strides=list(block.around.stride))
+        inner = graph.add("Relu", draw_convolution(block.first, graph, h))
+        h = graph.add("Relu", graph.add("Add", way, draw_convolution(block.second, graph, inner)))
+    return graph.add("ReduceMean", h, graph.constant([2, 3], np.int64), keepdims=0)
+
+
+def draw_convolution(layer: Any, graph: Graph, x: str) -> str:
+    """A convolution and its norm as one, whose weights are worked out in float64."""
+    norm = layer.norm
+    gain, shift, mean, spread = (
+        each.detach().double().numpy() for each in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    )
+    factor = gain / np.sqrt(spread + norm.eps)
+    kernel = layer.conv.weight.detach().double().numpy() * factor[:, None, None, None]
+    weights = graph.constant(kernel), graph.constant(shift - mean * factor)
+    strides = list(layer.conv.stride)
+    return graph.add("Conv", x, *weights, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=strides)
+
+
+def dense(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [inputs, outputs] and bias of a linear layer."""
+    return layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy()
