@@ -70,7 +70,8 @@ def look(
 
 
 def worst(asked: Asked) -> np.ndarray:
-    """Places of the rows that are answered wrong, the surest first; of values those that are furthest off."""
+    """Places of the rows that are answered wrong, those whose truth was least expected first; of values the furthest
+    off."""
     if asked.p_NK.shape[1] == 1:
         return np.argsort(-np.abs(asked.p_NK[:, 0] - asked.y_N), kind="stable")
     wrong_N = np.flatnonzero(asked.answer_N != asked.y_N)

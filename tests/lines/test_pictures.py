@@ -51,6 +51,7 @@ def test_samples_are_drawn(made):
     sheets = {each.title: each.samples for each in done.records[6].samples}
     assert len(sheets["Drawn by lot (test)"]) == 12
     page = (done.folder / "report.html").read_text()
+    assert "img-src data:" in page, "else a browser would not show them"
     assert page.count("data:image/png;base64,") == sum(map(len, sheets.values()))
     for one in sheets.get("Worst errors (test)", []):
         assert one.said != one.truth

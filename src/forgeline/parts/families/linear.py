@@ -17,8 +17,9 @@ from forgeline.records import Cost
 
 MOST_ROWS = 200_000
 """More rows than this are thinned evenly: they hardly change so few coefficients, and cost minutes."""
-PASSES = 30
-"""Times the solver reads the data in one fit: 33 on UCI Adult, 8 to 30 on made-up data."""
+PASSES, PICTURE_PASSES = 30, 300
+"""Times the solver reads the data in one fit: 33 on UCI Adult, 8 to 30 on made-up data; all that it may where there are
+pictures, whose blocks are much alike."""
 PROCESS_BYTES = 200 * 2**20
 """A worker before any data: Python with numpy, onnx and scikit-learn loaded."""
 REFITS = 1
@@ -38,7 +39,8 @@ def cost(shape: Shape, setting: Setting) -> Cost:
     rows = min(shape.rows, MOST_ROWS)
     cells = rows * shape.features
     one_pass = 1.5e-9 * cells + 1.2e-8 * rows * shape.outputs
-    solving = 4e-11 * cells * shape.features if shape.task == "regression" else PASSES * one_pass
+    passes = PICTURE_PASSES if shape.pictures else PASSES
+    solving = 4e-11 * cells * shape.features if shape.task == "regression" else passes * one_pass
     work = 5e-3 + 6e-9 * cells + solving
     return Cost(
         work=work,
