@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forgeline.engine import album, snapshots
+from forgeline.engine import album, pictures, snapshots
 from forgeline.engine.workers import Job
-from forgeline.errors import BadInput
+from forgeline.errors import BadInput, BudgetSpent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_SIDE = 64
 """Pixels of a side, at most: what is larger is made smaller."""
 MOST_BYTES = 2 * 2**30
-"""Of all pictures of a column together."""
+"""Of the pictures of all rows together."""
 SIZED = 1_000
 """Pictures whose sizes are looked at."""
 TOGETHER = 5_000
@@ -38,13 +38,18 @@ def develop(series: pl.Series, snapshot: str, work: Workspace) -> tuple[np.ndarr
     Errors: BadInput where none of them can be read.
     """
     names = album.names_in(series)
-    shape = common_shape(names, snapshot, work)
+    if not pictures.has_pillow() and not all(name.endswith((".pgm", ".ppm")) for name in names):
+        raise BadInput(f"{series.name} holds pictures that Pillow reads", remedy=f"Install it: {pictures.REMEDY}")
+    shape = common_shape(names, len(series), snapshot, work)
     ask = {"height": shape[0], "width": shape[1], "channels": shape[2], "missing": []}
     parts = [names[at : at + TOGETHER] for at in range(0, len(names), TOGETHER)]
     shared = {"snapshots": str(work.snapshots), "snapshot": snapshot, "ask": ask}
     call = "forgeline.developing:decode"
     jobs = [Job(f"pictures {place + 1}", call, {**shared, "names": part}) for place, part in enumerate(parts)]
-    done = {outcome.job.name: outcome.answer() for outcome in work.workers.run(jobs, lambda: float("inf"))}
+    outcomes = list(work.workers.run(jobs, lambda: work.clock.remaining))
+    if any(outcome.lost == "time" for outcome in outcomes):
+        raise BudgetSpent(f"the time ended before {len(names):,} pictures were decoded. Give more than it had.")
+    done = {outcome.job.name: outcome.answer() for outcome in outcomes}
     pixels = np.concatenate([done[job.name][0] for job in jobs]) if jobs else np.zeros((0, *shape), np.uint8)
     good = np.concatenate([done[job.name][1] for job in jobs]) if jobs else np.zeros(0, bool)
     if not good.any():
@@ -71,7 +76,7 @@ def decode(
     return pixels, good
 
 
-def common_shape(names: Sequence[str], snapshot: str, work: Workspace) -> tuple[int, int, int]:
+def common_shape(names: Sequence[str], rows: int, snapshot: str, work: Workspace) -> tuple[int, int, int]:
     """(height, width, colours) that all pictures are brought to: their own where they have one and it is small.
 
     Else squares of the size that most have, or what they all are the shape of, so that no side is longer than
@@ -86,7 +91,7 @@ def common_shape(names: Sequence[str], snapshot: str, work: Workspace) -> tuple[
     channels = max(each[2] for each in found)
     alike = bool((sides == sides[0]).all())
     height, width = sides[0] if alike else np.full(2, np.sqrt(np.median(sides[:, 0]) * np.median(sides[:, 1])))
-    room = np.sqrt(MOST_BYTES / (max(1, len(names)) * height * width * channels))
+    room = np.sqrt(MOST_BYTES / (rows * height * width * channels))
     scale = min(1.0, MOST_SIDE / max(height, width), room)
     if alike and scale == 1.0:
         return int(height), int(width), channels

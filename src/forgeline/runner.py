@@ -107,8 +107,11 @@ class Runner:
     def adopt(self, record: Record, other: Path) -> Record | None:
         """Take over another run's record with its artefacts and what it wrote into its work log.
 
-        A record that went without something for lack of time is no other run's.
+        A record that went without something for lack of time is no other run's; nor is a snapshot whose rows name
+        pictures in files of their own, which may have changed.
         """
+        if isinstance(record, records.Snapshot) and names_pictures(record):
+            return None
         theirs = Artefacts(other / "artefacts")
         written = [each for each in read_log(other) if each.get("stage") == record.stage]
         if not self.whole(record, theirs) or any(each["do"] == "skip" for each in written):
@@ -219,6 +222,14 @@ def without_workers(ask: dict[str, Any]) -> dict[str, Any]:
         return ask
     kept = {key: budget[key] for key in ("work", "time", "memory")}
     return ask | {"budget": kept}
+
+
+def names_pictures(record: records.Snapshot) -> bool:
+    """Whether text named the pictures of a snapshot."""
+    facts = record.facts
+    texts = ("delimited text", "json lines", "parquet")
+    named = any(source.format in texts for source in facts.sources)
+    return named and any(column.kind == "image" for column in facts.columns)
 
 
 def part_digests(*kinds: str) -> dict[str, str]:

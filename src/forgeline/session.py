@@ -45,12 +45,18 @@ class Release:
 
     folder: Path
 
-    def predict(self, data: Any) -> pl.DataFrame:
-        """Predictions for a polars, pandas or Arrow frame: one row per input row, same order."""
-        from forgeline.engine.tables import from_object
+    def predict(self, data: Any, base: Path | None = None) -> pl.DataFrame:
+        """Predictions for a polars, pandas or Arrow frame: one row per input row, same order.
+
+        Paths of pictures are relative to `base`; without one none is followed.
+        """
+        from forgeline.engine import album, tables
         from forgeline.serving.batch import predict_frame
 
-        return predict_frame(self.folder, from_object(data))
+        frame = tables.to_polars(data)
+        plain = [series.name for series in frame if not album.holds_bytes(series)]
+        settled = tables.from_object(frame.select(plain)) if plain else frame
+        return predict_frame(self.folder, frame.with_columns(settled.get_columns()), base=base)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def family_rows(task: Task, outputs: int, *, count: int = 400, features: int = 8
     if sees:
         light = 128 + 40 * signal_N[:, None, None, None] + draw.normal(scale=20, size=(count, 8, 8, 1))
         shown = np.clip(light, 0, 255).astype(np.uint8)
-        x_NF = np.hstack([x_NF, pixels.sums(pixels.fit("", (8, 8, 1)), shown)])
+        x_NF = np.hstack([x_NF, pixels.sums(pixels.fit("", (8, 8, 1)), shown, np.arange(count))])
         shape = replace(shape, features=x_NF.shape[1], pictures=((8, 8, 1),))
         plain = family_rows(task, outputs, count=count, features=features)
         return replace(plain, x_NF=x_NF, shape=shape, pictures=(shown,))

@@ -201,3 +201,43 @@ def test_a_class_of_one_picture_is_no_obstacle(tmp_path):
     shows[3] = 2
     done = run(drawn.write_folders(tmp_path / "bars", pictures, shows), tmp_path, until="refine")
     assert done.records[0].facts.classes == sorted(drawn.LABELS)
+
+
+def test_a_target_of_bytes_is_refused(tmp_path):
+    pictures, _ = drawn.bars(60)
+    frame = pl.DataFrame({"photo": [drawn.png(each) for each in pictures], "x": np.arange(60)})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(BadInput, match="target photo holds bytes, which are no labels"):
+        run(tmp_path / "rows.parquet", tmp_path, target="photo")
+
+
+def test_kept_and_dropped_pictures_are_no_inputs(tmp_path):
+    pictures, shows = drawn.bars(120)
+    content = [drawn.png(each) for each in pictures]
+    frame = pl.DataFrame({"kept": content, "gone": content, "x": shows + np.random.default_rng(0).normal(size=120)})
+    frame = frame.with_columns(pl.Series("label", np.array(drawn.LABELS)[shows]))
+    done = run(frame, tmp_path, until="refine", snapshot={"keep": ["kept"], "drop": ["gone"]})
+    assert [each.name for each in done.records[2].facts.inputs] == ["x"]
+
+
+def test_paths_stay_what_somebody_asked_for(tmp_path):
+    pictures, shows = drawn.bars(60)
+    for place, each in enumerate(pictures):
+        (tmp_path / f"{place}.png").write_bytes(drawn.png(each))
+    paths = [f"{place}.png" for place in range(60)]
+    pl.DataFrame({"path": paths, "x": shows * 1.5, "label": shows}).write_csv(tmp_path / "rows.csv")
+    asked = {"types": {"path": "category", "label": "category"}}
+    done = run(tmp_path / "rows.csv", tmp_path, until="snapshot", snapshot=asked)
+    assert {each.name: each.kind for each in done.records[0].facts.columns}["path"] == "category"
+
+
+def test_a_picture_that_was_replaced_is_seen(tmp_path):
+    pictures, shows = drawn.bars(40)
+    for place, each in enumerate(pictures):
+        (tmp_path / f"{place}.png").write_bytes(drawn.png(each))
+    rows = pl.DataFrame({"photo": [f"{place}.png" for place in range(40)], "label": shows})
+    rows.write_csv(tmp_path / "rows.csv")
+    first = run(tmp_path / "rows.csv", tmp_path, until="snapshot")
+    (tmp_path / "3.png").write_bytes(drawn.png(255 - pictures[3]))
+    second = run(tmp_path / "rows.csv", tmp_path, until="snapshot")
+    assert first.records[0].facts.digest != second.records[0].facts.digest

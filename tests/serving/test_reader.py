@@ -3,6 +3,7 @@
 import ast
 import datetime
 import gzip
+import io
 import json
 import math
 import subprocess
@@ -395,3 +396,39 @@ def test_predict_py_answers_bad_input(releases, rows, write_rows, tmp_path, monk
     assert message in said
     assert said.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "short.csv"]
+
+
+# ---------------------------------------------------------------- pictures
+
+SIZE = {"name": "photo", "height": 2, "width": 3, "channels": 1, "missing": []}
+GREY = np.array([[1, 2, 3], [4, 5, 255]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    "cell", [GREY, GREY[..., None], GREY.astype(np.int64), GREY.tolist(), b"P5\n3 2\n255\n" + GREY.tobytes()]
+)
+def test_a_picture_of_the_right_size_is_read_as_it_is(cell):
+    assert reader.picture(cell, SIZE, None).tolist() == GREY[..., None].tolist()
+
+
+@pytest.mark.parametrize(
+    "cell", [GREY + 0.5, [[1, 2], [3]], np.full((2, 3), 256), b"", "nowhere.png", 7, {"bytes": None}]
+)
+def test_what_is_no_picture_is_none(cell, tmp_path):
+    assert reader.picture(cell, SIZE, tmp_path) is None
+
+
+def test_no_path_is_followed_without_a_folder(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5\n3 2\n255\n" + GREY.tobytes())
+    assert reader.picture(str(tmp_path / "a.pgm"), SIZE, None) is None
+    assert reader.picture("a.pgm", SIZE, tmp_path) is not None
+    assert reader.picture(str(tmp_path), SIZE, tmp_path) is None
+
+
+def test_a_file_that_unfolds_to_any_size_is_none(monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    image.new("L", (300, 300)).save(file, "PNG")
+    assert reader.picture(file.getvalue(), SIZE, None).shape == (2, 3, 1)
+    monkeypatch.setattr(reader, "MOST_PIXELS", 80_000)
+    assert reader.picture(file.getvalue(), SIZE, None) is None

@@ -246,3 +246,20 @@ def test_a_candidate_keeps_all_but_its_verdict():
     before = priced("a", 1.0)
     after = plan.decided(before, False, "too dear")
     assert (after.name, after.cost, after.fits, after.why) == ("a", before.cost, False, "too dear")
+
+
+@pytest.mark.parametrize(("cores", "most"), [(None, 0.2), (1, 0.2), (2, 0.15), (16, 0.01875)])
+def test_a_fold_of_pictures_ends_in_time_on_any_number_of_cores(cores, most):
+    """Three folds: two probes at once, then the third; none may take longer than its part of the clock."""
+    shape = kinds.Shape(40_000, 196, "multiclass", 10, None, None, ((28, 28, 1),))
+    train = spec.Train(families=["linear", "convnet"])
+    priced = plan.candidates(train, shape, LEARNED)
+    allowed = 3_000.0
+    found = plan.stretched(priced, train, shape, 3, allowed, cores)
+    assert found[0].family == "linear"
+    assert found[1].family == "convnet"
+    assert found[1].cost.work <= 1.02 * most * allowed
+    assert found[1].cost.work >= 0.8 * most * allowed
+    named = spec.Train(families=["linear", {"use": "convnet", "width": 40}])
+    kept = plan.stretched(plan.candidates(named, shape, LEARNED), named, shape, 3, allowed, cores)
+    assert [each.setting["width"] for each in kept if each.family == "convnet"] == [40]

@@ -22,6 +22,8 @@ from forgeline.engine.cells import Levels
 from forgeline.errors import BadInput
 
 FILE = "pictures.parquet"
+TOGETHER = 500
+"""Pictures of a part of the file that is read at once."""
 FORMATS = {
     b"\x89PNG": "png",
     b"\xff\xd8\xff": "jpg",
@@ -76,17 +78,22 @@ def save(album: Mapping[str, bytes], place: Path) -> None:
     """Write an album, in the order its pictures came."""
     contents = pl.Series("content", list(album.values()), dtype=pl.Binary)
     frame = pl.DataFrame({"name": pl.Series(list(album), dtype=pl.String), "content": contents})
-    frame.write_parquet(place, compression="lz4")
+    frame.write_parquet(place, compression="lz4", row_group_size=TOGETHER)
 
 
 def load(place: Path, names: Collection[str]) -> dict[str, bytes]:
-    """Some of an album's pictures by name, whole ones only; none where there is no album."""
+    """Some of an album's pictures by name, whole ones only; none where there is no album. Only those parts of the file
+    are read that hold them."""
     if not place.exists() or not names:
         return {}
-    wanted = pl.Series("name", sorted(set(names)), dtype=pl.String)
-    found = pl.scan_parquet(place).join(wanted.to_frame().lazy(), on="name", how="semi").collect()
-    pairs = zip(found["name"].to_list(), found["content"].to_list())
-    return {name: content for name, content in pairs if name_of(content) == name}
+    known = pl.read_parquet(place, columns=["name"])["name"]
+    places = known.is_in(pl.Series(sorted(set(names)), dtype=pl.String).implode()).arg_true().to_numpy()
+    found: dict[str, bytes] = {}
+    for block in np.unique(places // TOGETHER).tolist():
+        part = pl.scan_parquet(place).slice(block * TOGETHER, TOGETHER).collect()
+        part = part[places[places // TOGETHER == block] % TOGETHER]
+        found |= dict(zip(part["name"].to_list(), part["content"].to_list()))
+    return {name: content for name, content in found.items() if name_of(content) == name}
 
 
 # ---------------------------------------------------------------- columns of pictures
@@ -138,7 +145,8 @@ def names_in(series: pl.Series) -> list[str]:
 def holds_bytes(series: pl.Series) -> bool:
     """Whether cells hold files as they are, or in a field `bytes`."""
     dtype = series.dtype
-    return dtype == pl.Binary or (isinstance(dtype, pl.Struct) and any(each.name == "bytes" for each in dtype.fields))
+    fields = dtype.fields if isinstance(dtype, pl.Struct) else []
+    return dtype == pl.Binary or any(each.name == "bytes" and each.dtype == pl.Binary for each in fields)
 
 
 def names_files(series: pl.Series, base: Path | None) -> bool:
@@ -158,14 +166,17 @@ def names_files(series: pl.Series, base: Path | None) -> bool:
 def files_of(series: pl.Series, base: Path | None) -> list[bytes | None]:
     """The bytes of each cell's file; None where the cell is empty, or the file is not there."""
     if isinstance(series.dtype, pl.Struct):
-        return [None if cell is None else cell["bytes"] for cell in series.to_list()]
+        cells = [cell or {} for cell in series.to_list()]
+        return [cell.get("bytes") or file_of(cell.get("path"), base) for cell in cells]
     if series.dtype == pl.Binary:
         return [bytes(cell) if cell else None for cell in series.to_list()]
-    found: list[bytes | None] = []
-    for value in series.cast(pl.String).to_list():
-        path = None if value is None else pictures.located([value.strip()], base)[0]
-        try:
-            found.append(path.read_bytes() if path else None)
-        except (OSError, ValueError):
-            found.append(None)
-    return found
+    return [file_of(value, base) for value in series.cast(pl.String).to_list()]
+
+
+def file_of(value: str | None, base: Path | None) -> bytes | None:
+    """The bytes of the file at a path; None where there is none."""
+    path = pictures.located([value.strip()], base)[0] if value else None
+    try:
+        return path.read_bytes() if path and path.is_file() else None
+    except (OSError, ValueError):
+        return None

@@ -420,7 +420,9 @@ def transform(recipe: Recipe, arrays: Arrays, rows_N: np.ndarray, target_NY: np.
     parts_NF += transform_dates(recipe, arrays, rows_N)
     parts_NF += transform_means(recipe, arrays, rows_N, target_NY)
     parts_NF += transform_words(recipe, arrays, rows_N)
-    parts_NF += [pixels.sums(piece, arrays.looked_at(piece.column, rows_N)) for piece in recipe.pictures]
+    for piece in recipe.pictures:
+        place = arrays.pictures.index(piece.column)
+        parts_NF.append(pixels.sums(piece, arrays.pixels[place], arrays.shown_NI[rows_N, place]))
     return np.concatenate(parts_NF, axis=1, out=x_NF) if parts_NF else x_NF
 
 

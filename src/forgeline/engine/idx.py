@@ -11,7 +11,7 @@ import numpy as np
 from forgeline.errors import BadInput
 
 NAME = re.compile(r"(.*[-.])?idx(\d)[-.]ubyte(\.gz)?|.*\.idx(\.gz)?|.*-ubyte(\.gz)?")
-PICTURES, LABELS = "images-idx3", "labels-idx1"
+PICTURES, LABELS = re.compile(r"images([-.])idx3"), re.compile(r"labels[-.]idx1")
 
 
 def is_idx(name: str) -> bool:
@@ -21,7 +21,7 @@ def is_idx(name: str) -> bool:
 
 def labels_beside(path: Path) -> Path | None:
     """The file of labels that goes with a file of pictures, by its name; None where there is none."""
-    other = path.with_name(path.name.replace(PICTURES, LABELS))
+    other = path.with_name(PICTURES.sub(r"labels\1idx1", path.name))
     return other if other != path and other.exists() else None
 
 
@@ -33,7 +33,7 @@ def array(content: bytes, place: str) -> np.ndarray:
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != 8 or not 1 <= content[3] <= 4:
         raise BadInput("this is no idx file of bytes", where=place, remedy="Its first bytes are 0, 0, 8 and the axes.")
     begin = 4 + 4 * content[3]
-    shape = tuple(int(length) for length in np.frombuffer(content[:begin], ">i4", offset=4))
+    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, begin, 4))
     if len(content) - begin != math.prod(shape):
         what = f"{len(content) - begin:,} bytes for an array of {' x '.join(map(str, shape))}"
         raise BadInput(f"the idx file is damaged: {what}", where=place, remedy="Fetch it again.")

@@ -23,6 +23,9 @@ NAME = r"(?i)^[^\x00-\x1f]*[^/\\\x00-\x1f]\.(png|jpe?g|bmp|gif|webp|tiff?|pgm|pp
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 ADDRESS = r"^[a-zA-Z][a-zA-Z0-9+.-]+://"
 REMEDY = "pip install 'forgeline[image]'"
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+MOST_PIXELS = 50_000_000
+"""Of one picture: a small file may unfold to any size."""
 MOST_KEPT = 20_000
 MEASURED: dict[str, Picture | str] = {}
 """Name of a picture → its measures."""
@@ -110,7 +113,9 @@ def opened(file: Path | io.BytesIO) -> Picture | str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file) as image:
+            with Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    return f"it has {image.width} x {image.height} pixels"
                 image.load()
                 return facts_of(image)
     # A decoder given broken bytes raises nearly anything, and whatever it raises, the picture cannot be read.

@@ -69,13 +69,16 @@ def divisors(number: int) -> list[int]:
     return [each for each in range(1, number + 1) if number % each == 0]
 
 
-def sums(piece: Pixels, pixels_NHWC: np.ndarray) -> np.ndarray:
-    """float32 [N, B]."""
-    parts = [np.zeros((0, *piece.blocks, piece.channels), np.float32)]
-    for at in range(0, len(pixels_NHWC), TOGETHER):
-        parted = pixels_NHWC[at : at + TOGETHER].reshape(piece.parted)
-        parts.append(parted.sum(axis=(2, 4), dtype=np.int32).astype(np.float32))
-    return np.concatenate(parts).reshape(len(pixels_NHWC), -1)
+def sums(piece: Pixels, pixels_UHWC: np.ndarray, shown_N: np.ndarray) -> np.ndarray:
+    """float32 [N, B] of the pictures that are shown; -1 is missing. Each is summed once, whoever shows it."""
+    seen, place_N = np.unique(shown_N, return_inverse=True)
+    down, across = piece.blocks
+    sum_SB = np.zeros((len(seen), down * across * piece.channels), np.float32)
+    for at in range(int(len(seen) > 0 and seen[0] < 0), len(seen), TOGETHER):
+        parted = pixels_UHWC[seen[at : at + TOGETHER]].reshape(piece.parted)
+        some = parted.sum(axis=(2, 4), dtype=np.int32).astype(np.float32)
+        sum_SB[at : at + len(some)] = some.reshape(len(some), -1)
+    return np.asarray(sum_SB[place_N])
 
 
 def draw(piece: Pixels, graph: Graph, picture: str) -> str:

@@ -81,7 +81,7 @@ def files_in(folder: Path) -> list[Path]:
     """The data files in a folder, not in folders below it, sorted by name; the folder itself where there are none but
     folders of pictures. Errors: BadInput."""
     found = sorted(file for file in folder.iterdir() if extension(file) in KNOWN and not file.name.startswith("."))
-    found = [file for file in found if idx.LABELS not in file.name]  # they belong to pictures
+    found = [file for file in found if not idx.LABELS.search(file.name)]  # they belong to pictures
     if not found and pictures_in(folder):
         return [folder]
     if not found:
@@ -95,8 +95,8 @@ def files_in(folder: Path) -> list[Path]:
 
 def pictures_in(folder: Path) -> list[Path]:
     """The picture files in the folders below a folder, sorted by path."""
-    found = folder.glob("*/**/*")
-    return sorted(file for file in found if file.suffix.lower() in pictures.ENDINGS and not file.name.startswith("."))
+    found = (file for file in folder.glob("*/**/*") if file.suffix.lower() in pictures.ENDINGS and file.is_file())
+    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))
 
 
 def neighbours(folder: Path) -> list[str]:
@@ -218,7 +218,12 @@ def load(path: Path, missing: Sequence[str], text: Collection[str]) -> tuple[pl.
 def picture_folder(folder: Path) -> tuple[pl.DataFrame, Source]:
     """The pictures below a folder, each labelled with the name of the folder it is in."""
     files = pictures_in(folder)
-    contents = [path.read_bytes() for path in files]
+    contents = []
+    for path in files:
+        try:
+            contents.append(path.read_bytes())
+        except OSError as error:
+            raise unreadable(path, error) from None
     labels = [path.parent.name for path in files]
     frame = pl.DataFrame({"image": pl.Series(contents, dtype=pl.Binary), "label": pl.Series(labels, dtype=pl.String)})
     size = sum(map(len, contents))

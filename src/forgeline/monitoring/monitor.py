@@ -87,7 +87,7 @@ def departures(reader: CountingReader, data: Path, *, most: int = 20) -> list[st
     known = msgspec.convert(expected, schema.Schema)
     missing = reader.signature["missing"]
     rows = tables.read(tables.find(str(data), Path.cwd()), missing).frame
-    used = {each["name"] for each in reader.inputs} & set(rows.columns)
+    used = {each["name"] for each in reader.inputs if each["kind"] != "image"} & set(rows.columns)
     frame, _ = tables.settle(rows.select(used), {}, missing)
     found = schema.compare(
         schema.Schema(rows=known.rows, columns=[each for each in known.columns if each.name in used]), frame

@@ -40,10 +40,13 @@ def predict(release: Path, data: Path, out: Path, keep: Sequence[str] = ()) -> d
     return {"rows": rows, "notes": notes(tally), "seconds": time.perf_counter() - started}
 
 
-def predict_frame(release: Path, frame: pl.DataFrame, keep: Sequence[str] = ()) -> pl.DataFrame:
-    """Predictions for a frame: kept columns, then the answers. Errors: BadRows."""
+def predict_frame(
+    release: Path, frame: pl.DataFrame, keep: Sequence[str] = (), base: Path | None = None
+) -> pl.DataFrame:
+    """Predictions for a frame: kept columns, then the answers. Paths of pictures are relative to `base`, and not
+    followed without one. Errors: BadRows."""
     reader = Reader(release)
-    return joined(reader, files.frame_blocks(frame, keep), keep, Path())[0]
+    return joined(reader, files.frame_blocks(frame, keep), keep, base)[0]
 
 
 def write_parquet(

@@ -49,6 +49,8 @@ import numpy as np
 import onnxruntime
 
 CHUNK = 4096  # rows in one call of the model
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # no other decoder is given foreign bytes
+MOST_PIXELS = 50_000_000  # of one picture: a small file may unfold to any size
 PIXELS = 2**17  # bytes of pictures in one call: networks need hundreds of times as many
 BLOCK = 16 * CHUNK  # rows of a file taken together
 SCHEMA = "forgeline/signature@1"
@@ -138,12 +140,26 @@ def picture(cell: Any, ask: Mapping[str, Any], base: Path | None) -> np.ndarray 
     Paths are relative to `base`; where that is None no path is followed.
     """
     height, width, channels = ask["height"], ask["width"], ask["channels"]
-    found = cell if isinstance(cell, np.ndarray) else netpbm(file_of(cell, base))
-    if found is not None and found.dtype == np.uint8 and found.ndim in (2, 3):
-        found = found.reshape(*found.shape[:2], -1)
-        if found.shape == (height, width, channels):
-            return found
-    return drawn(cell if found is None else found, (height, width, channels), base)
+    if isinstance(cell, (list, np.ndarray)):
+        data, found = b"", array_of(cell)
+    else:
+        data = file_of(cell, base)
+        found = netpbm(data)
+    if found is not None and found.shape == (height, width, channels):
+        return found
+    return drawn(found, data, (height, width, channels))
+
+
+def array_of(cell: Any) -> np.ndarray | None:
+    """An array, or lists in lists, of whole numbers from 0 to 255 as bytes [H, W, C]; None for anything else."""
+    try:
+        found = np.asarray(cell)
+    except ValueError:  # lists of different lengths
+        return None
+    if found.dtype.kind not in "iu" or found.ndim not in (2, 3) or not found.size:
+        return None
+    fits = found.min() >= 0 and found.max() <= 255
+    return found.astype(np.uint8).reshape(*found.shape[:2], -1) if fits else None
 
 
 def file_of(cell: Any, base: Path | None) -> bytes:
@@ -156,8 +172,9 @@ def file_of(cell: Any, base: Path | None) -> bytes:
     with suppress(OSError, ValueError):
         if text.startswith("data:"):
             return base64.b64decode(text.partition(",")[2], validate=True)
-        if text and base is not None:
-            return (base / text.replace("\\", "/")).read_bytes()
+        path = base / text.replace("\\", "/") if text and base is not None else None
+        if path is not None and path.is_file():
+            return path.read_bytes()
     return b""
 
 
@@ -171,10 +188,12 @@ def netpbm(data: bytes) -> np.ndarray | None:
     return pixels.reshape(height, width, channels) if pixels.size == height * width * channels else None
 
 
-def drawn(cell: Any, shape: tuple[int, int, int], base: Path | None) -> np.ndarray | None:
-    """A picture in another size or format; None where it is missing or cannot be read. Errors: BadRows."""
-    data = b"" if isinstance(cell, np.ndarray) else file_of(cell, base)
-    if not data and not isinstance(cell, np.ndarray):
+def drawn(pixels: np.ndarray | None, data: bytes, shape: tuple[int, int, int]) -> np.ndarray | None:
+    """Pixels, or a file's bytes, in another size or format; None where there are none, or they cannot be read.
+
+    Errors: BadRows without Pillow.
+    """
+    if pixels is None and not data:
         return None
     try:
         from PIL import Image, ImageOps
@@ -184,7 +203,12 @@ def drawn(cell: Any, shape: tuple[int, int, int], base: Path | None) -> np.ndarr
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            opened = Image.open(io.BytesIO(data)) if data else Image.fromarray(cell.squeeze())
+            if pixels is None:
+                opened: Any = Image.open(io.BytesIO(data), formats=FORMATS)
+            else:
+                opened = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+            if opened.width * opened.height > MOST_PIXELS:
+                return None
             upright = flat(ImageOps.exif_transpose(opened)).convert("RGB" if shape[2] == 3 else "L")
             sized = upright.resize((shape[1], shape[0]), Image.Resampling.BILINEAR, reducing_gap=3.0)
             return np.asarray(sized, np.uint8).reshape(shape)
@@ -210,14 +234,16 @@ def flat(image: Any) -> Any:
 class Pictures:
     """Cells of pictures, decoded as they are asked for: a slice is uint8 [N, H, W, C]."""
 
-    def __init__(self, cells: Cells, ask: Mapping[str, Any], base: Path | None, tally: Tally) -> None:
-        self.cells, self.ask, self.base, self.tally = cells, ask, base, tally
+    def __init__(
+        self, cells: Cells, ask: Mapping[str, Any], missing: frozenset[str], base: Path | None, tally: Tally
+    ) -> None:
+        self.cells, self.ask, self.missing, self.base, self.tally = cells, ask, missing, base, tally
 
     def __getitem__(self, part: slice) -> np.ndarray:
         cells = self.cells[part]
         found = np.zeros((len(cells), self.ask["height"], self.ask["width"], self.ask["channels"]), np.uint8)
         for place, cell in enumerate(cells):
-            if cell is None or (isinstance(cell, str) and cell.strip() in ("", *self.ask["missing"])):
+            if cell is None or (isinstance(cell, str) and (not cell.strip() or cell.strip() in self.missing)):
                 continue
             one = picture(cell, self.ask, self.base)
             if one is None:
@@ -362,9 +388,9 @@ class Reader:
     def feed(self, ask: Mapping[str, Any], cells: Cells, tally: Tally, base: Path | None) -> np.ndarray | Pictures:
         """One input of the model, [N, 1] or pictures; tallies what could not be read and what training never saw."""
         name, kind = ask["name"], ask["kind"]
-        if kind == "image":
-            return Pictures(cells, ask, base, tally)
         missing = frozenset([*self.signature["missing"], *ask["missing"]])
+        if kind == "image":
+            return Pictures(cells, ask, missing, base, tally)
         blank = math.nan if kind == "number" else self.signature[f"missing_{kind}"]
         try:
             values, unread = convert(cells, kind, ask["dtype"], missing, blank)
@@ -380,6 +406,11 @@ class Reader:
                 values = values.astype(np.float32)
             values[~np.isfinite(values)] = math.nan
         return values.reshape(-1, 1)
+
+    @property
+    def sees(self) -> bool:
+        """Whether the model is given pictures."""
+        return any(each["kind"] == "image" for each in self.inputs)
 
     @property
     def chunk(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import numpy as np
 from forgeline import catalog, experience, kinds, models, portfolio, records, spec
 from forgeline.contest import GROWTH, at, at_share, expected
 from forgeline.engine import compatible
+from forgeline.engine.controller import PROBES
 from forgeline.errors import BadInput
 from forgeline.records import Candidate, Number, Table
 
@@ -49,7 +51,8 @@ def plan(
     if not priced:
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
     allowed = allowance(budget, work)
-    priced = stretched(priced, train, shape, folds, allowed)
+    cores = work.workers.count if budget.units is None else None
+    priced = stretched(priced, train, shape, folds, allowed, cores)
     priced = opened(sampled(priced, shape, folds, allowed, work.workers.memory_bytes), shape, folds, allowed)
     judged = judge(priced, folds, budget, work)
     higher = bool(catalog.load("metrics", metric).higher_is_better)
@@ -320,24 +323,40 @@ def allowance(budget: spec.Budget, work: Workspace) -> float:
 
 
 def stretched(
-    priced: list[Candidate], train: spec.Train, shape: kinds.Shape, folds: int, allowed: float
+    priced: list[Candidate],
+    train: spec.Train,
+    shape: kinds.Shape,
+    folds: int,
+    allowed: float,
+    cores: int | None,
+    *,
+    part: float = 0.6,
 ) -> list[Candidate]:
     """The candidates, those that see pictures in front, as large and with as many steps as the budget bears.
 
-    The first of them may take six tenths of it, each one after it as much of what is left by then. A setting that was
-    asked for stays as it is.
+    Beside the baseline and the cheapest of the others, the first of them may take a `part` of it, each one after it as
+    much of what is left by then. Under a time budget, of `cores`, no fold may take longer than lets all folds end in
+    time: two probes at once, then the others. A setting that was asked for stays as it is.
     """
     asked = {name for name, options in families(train) if options}
     seeing = [each for each in priced if getattr(catalog.load("families", each.family), "SEES", False)]
-    found, left, part = [], allowed, 0.6
+    if not seeing:
+        return priced
+    others = [each for each in priced if each not in seeing]
+    straight = [each for each in others if each.family == STRAIGHT][:1]
+    bending = sorted(each.cost.work for each in others if each.family != STRAIGHT)[:1]
+    left = max(0.0, allowed - folds * (sum(each.cost.work for each in straight) + sum(bending)))
+    waves = folds if cores in (None, 1) else 1 + math.ceil((folds - PROBES) / cores)
+    found = []
     for each in seeing:
         if each.family in asked:
             found.append(each)
             continue
-        setting = catalog.load("families", each.family).brief(shape, each.setting, part * left / folds)
+        most = min(left / folds, left / ((cores or 1) * waves))
+        setting = catalog.load("families", each.family).brief(shape, each.setting, part * most)
         found.append(candidate(each.name, each.family, setting, shape))
         left -= folds * found[-1].cost.work
-    return [*found, *(each for each in priced if each not in seeing)]
+    return [*straight, *found, *(each for each in others if each not in straight)]
 
 
 def sampled(

@@ -68,6 +68,8 @@ def refine(
     sheet = Sheet(frame[ids], ids, facts.target, kinds={column.name: column.kind for column in facts.columns})
     leave_out(sheet, ask, snapshot, assessment)
     apply_fixes(sheet, ask, assessment, work)
+    blank = [one.name for one in facts.columns if one.kind == "image" and sheet.frame[one.name].drop_nulls().is_empty()]
+    sheet.dropped |= dict.fromkeys(blank, "no row has a picture")
     y_N, weight_N = models.target_of(sheet.frame, snapshot), models.weights_of(sheet.frame, snapshot)
     inputs = [
         column for column in facts.columns if column.name in sheet.frame.columns and column.name not in sheet.dropped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from forgeline import records, spec
-from forgeline.engine import album, identities, machine, snapshots, tables, targets
+from forgeline.engine import album, identities, idx, machine, snapshots, tables, targets
 from forgeline.engine.album import Taken
 from forgeline.engine.columns import STORAGE, Fact, Kind
 from forgeline.engine.rows import Held, RowSource, spilled
@@ -90,6 +90,7 @@ def source_digests(ask: spec.Snapshot, split: spec.Split, work: Workspace) -> di
 def file_digests(role: str, source: str, work: Workspace) -> dict[str, str]:
     """SHA-256 of each file behind a source; none for an empty one."""
     files = tables.find(source, work.base) if source else []
+    files += [labels for file in files if (labels := idx.labels_beside(file))]
     return {f"{role}.{number}.{file.name}": tables.file_digest(file) for number, file in enumerate(files)}
 
 
@@ -119,8 +120,15 @@ def read(ask: spec.Snapshot, work: Workspace) -> Table:
         found = tables.read(tables.find(named(ask.source), work.base), ask.missing, text, spill=work.snapshots)
         raw, sources = found.rows, as_records(found)
         check_names(ask, raw.names)
-        raw, taken = with_pictures(raw, pictured, [*ask.drop, ask.target, ask.weight, *ask.keep], work)
+        raw, taken = with_pictures(raw, pictured, ask, work)
     check_names(ask, raw.names)
+    for name in pictured:
+        if raw.schema[name] != pl.Binary:
+            remedy = "From Python, give the bytes of the files."
+            raise BadInput(f"{name} holds no pictures", where="[snapshot] types", remedy=remedy)
+    if ask.target and raw.schema[ask.target] == pl.Binary:
+        what = f"target {ask.target} holds bytes, which are no labels"
+        raise BadInput(what, where=ask.source, remedy="Name another column.")
     if has_text_labels(raw, ask.target, sources):
         kinds = {ask.target: "category", **kinds}
     names = [name for name in raw.names if name not in set(ask.drop)]
@@ -132,18 +140,24 @@ def read(ask: spec.Snapshot, work: Workspace) -> Table:
             facts[names.index(ask.target)] = known_fact
         return Table(Held(frame), facts, sources, taken)
     facts = []
-    return Table(spilled(settled(raw, names, kinds, ask, facts), work.snapshots), facts, sources)
+    return Table(spilled(settled(raw, names, kinds, ask, facts), work.snapshots), facts, sources, taken)
 
 
 def with_pictures(
-    raw: RowSource, asked: list[str], aside: Collection[str], work: Workspace
+    raw: RowSource, asked: list[str], ask: spec.Snapshot, work: Workspace
 ) -> tuple[RowSource, Taken | None]:
-    """The rows with the files of their pictures taken in; columns `aside` stay as they are. A table that is too large
-    to be held has pictures only where it holds their bytes, or they are asked for."""
+    """The rows with the files of their pictures taken in. Target, weight and what is dropped stay as they are; where
+    another type is asked for, or a column is only kept, paths stay paths.
+
+    A table that is too large to be held has pictures only where it holds their bytes, or they are asked for.
+    """
+    aside = {*ask.drop, ask.target, ask.weight}
     if not isinstance(raw, Held):
         if not any(name in asked or (raw.schema[name] == pl.Binary and name not in aside) for name in raw.names):
             return raw, None
         raw = Held(raw.all())
+    paths = {*ask.keep, *(name for name, kind in ask.types.items() if kind != "image")}
+    aside |= {name for name in paths if not album.holds_bytes(raw.frame[name])}
     looked = [name for name in raw.names if name in asked or name not in aside]
     taken = album.take(raw.frame.select(looked), work.source_folder, asked=asked)
     return (Held(raw.frame.with_columns(taken.frame.select(taken.columns))), taken) if taken.columns else (raw, None)
@@ -153,7 +167,7 @@ def stored_pictures(raw: RowSource, digest: str, work: Workspace) -> Taken | Non
     """The pictures that a stored table names."""
     columns = [name for name in raw.names if raw.schema[name] == pl.Binary]
     names = {name for column in columns for name in album.names_in(raw.column(column))}
-    return Taken(raw.all(), snapshots.pictures(work.snapshots, digest, names), columns, {}) if columns else None
+    return Taken(pl.DataFrame(), snapshots.pictures(work.snapshots, digest, names), columns, {}) if columns else None
 
 
 def settled(

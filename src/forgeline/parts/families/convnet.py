@@ -70,7 +70,7 @@ def cost(shape: Shape, setting: Setting) -> Cost:
     return Cost(
         work=work,
         seconds=work,
-        memory_bytes=PROCESS_BYTES + 2 * shape.rows * (raw + 4 * shape.features) + 20 * batch * given,
+        memory_bytes=PROCESS_BYTES + 4 * shape.rows * (raw + 2 * shape.features) + 20 * batch * given,
         size_bytes=4000 + 4 * weights,
         flops_per_row=float(flops),
     )

@@ -38,7 +38,7 @@ class Shift(Method):
         from torch.nn import functional
 
         rows, _, height, width = x_BCHW.shape
-        most = max(1, round(self.share * max(height, width)))
+        most = max(1, round(self.share * max(height, width))) if self.share else 0
         wide = functional.pad(x_BCHW, (most, most, most, most))
         windows = wide.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, 2 most + 1, 2 most + 1, H, W], nothing copied
         down, across = torch.randint(0, 2 * most + 1, (2, rows), device=x_BCHW.device)
