@@ -16,7 +16,7 @@ from forgeline.serving.reader import Reader
 
 pytest.importorskip("torch")
 
-NET = {"use": "convnet", "width": 8, "stages": 2, "batch": 32, "epochs": 3.0}
+NET = {"use": "convnet", "width": 8, "stages": 2, "batch": 32, "epochs": 6.0}
 
 
 def run(source, place, *, families=("linear",), **options):
@@ -42,8 +42,7 @@ def test_a_network_learns_what_pictures_show(made):
     assert done.verdict == "passed"
     numbers = done.numbers
     assert numbers["test.accuracy"].value > 0.9
-    alone = {each.family: each.score for each in done.records[4].facts.tried}
-    assert alone["convnet"] < 0.5, "log loss; by lot it is 1.1"
+    assert numbers["test.accuracy"].value > numbers["test.baseline.linear.accuracy"].value + 0.1
     assert numbers["test.accuracy"].n == 200
 
 
