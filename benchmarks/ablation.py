@@ -4,8 +4,8 @@
 
 Each run is a fresh process with the portfolio that was learned without the set's family. A part is taken off by
 replacing one function of the program that is measured; nothing in the program knows of it. Printed: for each variant
-the mean over sets of log(loss / loss of the whole line), its standard error, and on how many sets it was worse. It
-holds where the portfolio's order is better than an order drawn at random.
+the mean over sets of log(loss / loss of the whole line), its standard error, the median, and on how many sets it was
+worse. It holds where the portfolio's order is better than an order drawn at random.
 """
 
 import argparse
@@ -206,7 +206,8 @@ VARIANTS: dict[str, Callable[[dict[str, Any]], None]] = {
 def report(losses: dict[str, dict[str, float]], work: float) -> None:
     """Relative losses against the whole line."""
     whole = losses["whole"]
-    print(f"\n{'without':<20}{'mean':>10}{'error':>10}{'worse':>8}   at {work:g} work units, {len(whole)} sets")
+    told = f"at {work:g} work units, {len(whole)} sets"
+    print(f"\n{'without':<20}{'mean':>10}{'error':>10}{'median':>10}{'worse':>8}   {told}")
     figures = {}
     for variant, found in losses.items():
         if variant == "whole":
@@ -214,8 +215,10 @@ def report(losses: dict[str, dict[str, float]], work: float) -> None:
         ratio = np.array([math.log(found[name] / whole[name]) for name in whole])
         error = float(ratio.std(ddof=1) / math.sqrt(len(ratio))) if len(ratio) > 1 else math.nan
         worse = int((ratio > 1e-9).sum())
-        print(f"{variant:<20}{ratio.mean():>+10.4f}{error:>10.4f}{worse:>5} of {len(ratio)}")
-        figures[variant] = {"mean": round(float(ratio.mean()), 5), "error": round(error, 5), "worse": worse}
+        print(f"{variant:<20}{ratio.mean():>+10.4f}{error:>10.4f}{np.median(ratio):>+10.4f}{worse:>5} of {len(ratio)}")
+        middle = round(float(np.median(ratio)), 5)
+        figures[variant] = {"mean": round(float(ratio.mean()), 5), "error": round(error, 5), "median": middle}
+        figures[variant] |= {"worse": worse}
     holds = all(figure["mean"] > 0 for variant, figure in figures.items() if variant.startswith("random order"))
     print(json.dumps({"work": work, "sets": list(whole), "figures": figures, "losses": losses, "holds": holds}))
 
