@@ -112,6 +112,7 @@ TABULAR = [name for name in catalog.names("families") if not getattr(catalog.loa
 def test_the_graph_equals_the_model_on_the_whole_test_set(family, example, target, tmp_path):
     """Raw columns to predictions, every row: |Δp| ≤ 1e-5, or 1e-5 of the target's standard deviation."""
     train, test = example_rows(example)
+    train = train.gather_every(5)  # what is compared is every row of the test set, whatever was learned
     inputs = [
         (name, "category" if train[name].dtype == pl.String else "number")
         for name in train.columns
