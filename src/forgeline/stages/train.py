@@ -141,6 +141,10 @@ def seeds_for(family: str, data: Data) -> int:
 # ---------------------------------------------------------------- what is left
 
 
+DECODING = 1e-3
+"""Seconds for each row that has a picture: it is read, decoded, and given to the model in small batches."""
+
+
 class Reserve:
     """Seconds to keep for what comes after the fold models; nothing without a time limit.
 
@@ -155,6 +159,8 @@ class Reserve:
         test_rows = facts.test_rows or facts.rows - facts.left_out - len(self.bench.data.y_N)
         self.rows = (2 * test_rows + 5_000) / workers.count + (test_rows if self.bench.work.predict else 0)
         """Rows that one core is to be asked about."""
+        self.shown = any(each.kind == "image" for each in self.bench.refinement.facts.inputs)
+        """Whether rows have pictures, which are read and decoded before a model is asked."""
         self.complete = 0, 0
         """Candidates that are complete, and their folds, when it was last asked."""
         self.pace = self.refit = self.megabytes = self.choosing = 0.0
@@ -170,7 +176,8 @@ class Reserve:
         limit, outputs = self.bench.work.clock.limit, self.bench.data.outputs
         if limit is None:
             return 0.0
-        asking = megabyte * min(self.megabytes, LARGEST) + safety * self.rows * self.pace
+        pace = self.pace + (DECODING if self.shown else 0.0)
+        asking = megabyte * min(self.megabytes, LARGEST) + safety * self.rows * pace
         judging = safety * self.choosing + (INTERVALS * outputs if outputs > 2 else 0.0)
         return float(min(fixed + judging + asking, 0.4 * limit))
 
