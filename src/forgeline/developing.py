@@ -114,7 +114,7 @@ def measured(content: bytes) -> tuple[int, int, int] | None:
     try:
         from PIL import Image
 
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=pictures.FORMATS) as image:
             return image.height, image.width, 1 if image.mode in ("1", "L", "I", "I;16", "F") else 3
     # Whatever a decoder raises that is given broken bytes.
     except Exception:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forgeline.engine import link, pixels
+from forgeline.engine import decaying, link, pixels
 from forgeline.engine.graph import Graph
 from forgeline.kinds import Setting, Shape, Space, TrainRows
 from forgeline.records import Cost
@@ -207,10 +207,7 @@ class ConvNet:
         """AdamW; norms and biases do not decay."""
         import torch
 
-        decaying = [each for each in self.module.parameters() if each.ndim > 1]
-        others = [each for each in self.module.parameters() if each.ndim <= 1]
-        groups = [{"params": decaying, "weight_decay": self.setting["decay"]}, {"params": others, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, lr=self.setting["rate"])
+        return torch.optim.AdamW(decaying.groups(self.module, self.setting["decay"]), lr=self.setting["rate"])
 
     def loss(self, module: Any, batch: Batch) -> torch.Tensor:
         """The mean, weighted where rows have weights."""

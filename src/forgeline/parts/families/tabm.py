@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forgeline.engine import link, network
+from forgeline.engine import decaying, link, network
 from forgeline.engine.graph import Graph
 from forgeline.engine.network import Inputs
 from forgeline.engine.search import Range
@@ -131,10 +131,7 @@ class TabM:
         """AdamW; scales and biases do not decay."""
         import torch
 
-        decaying = [each for each in self.module.parameters() if each.ndim > 1]
-        others = [each for each in self.module.parameters() if each.ndim <= 1]
-        groups = [{"params": decaying, "weight_decay": self.setting["decay"]}, {"params": others, "weight_decay": 0.0}]
-        return torch.optim.AdamW(groups, lr=self.setting["rate"])
+        return torch.optim.AdamW(decaying.groups(self.module, self.setting["decay"]), lr=self.setting["rate"])
 
     def loss(self, module: Any, batch: Batch) -> torch.Tensor:
         """The mean over members, each judged by itself."""
