@@ -36,9 +36,10 @@ def outside(tmp_path, monkeypatch):
 def test_own_parts_are_files():
     found = catalog.parts("families")
     assert [each.name for each in found] == [
-        *("catboost", "convnet", "extra_trees", "kernel", "lightgbm", "linear", "neighbours", "network", "tabm"),
+        *("catboost", "convnet", "extra_trees", "finetuned", "frozen", "kernel", "lightgbm", "linear", "neighbours"),
+        *("network", "tabm", "tfidf", "transformer"),
     ]
-    assert found[5] == Entry(
+    assert found[7] == Entry(
         *("families", "linear", "Logistic and ridge regression on standardised features.", "forgeline"),
         *("forgeline.parts.families.linear",),
     )

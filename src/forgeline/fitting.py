@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ import numpy as np
 
 from forgeline import catalog, deep, kinds, models
 from forgeline.engine import arrays as tables
-from forgeline.engine import encode
-from forgeline.engine.assemble import seen_as
+from forgeline.engine import assemble, encode, transformer
 from forgeline.engine.attempts import PREEMPTED
 from forgeline.engine.graph import Graph
 from forgeline.engine.recipe import Preempted
@@ -30,8 +30,8 @@ ASKED_ROWS, ASKED_PICTURES = 65_536, 512
 """Rows that a model is asked about at once, and rows with pictures."""
 STOPPING_ROWS = 100_000
 """Held-out rows that a last step is chosen by."""
-CHECKED_ROWS = 4096
-"""Rows on which every graph is compared with its model."""
+CHECKED_ROWS, CHECKED_TEXTS = 4096, 256
+"""Rows on which every graph is compared with its model, and rows whose tokens are read."""
 TOLERANCE = 1e-5
 """Largest difference between a model and its graph: probabilities, or values in standard deviations."""
 
@@ -84,13 +84,14 @@ def fit_unit(**told: Any) -> dict[str, Any]:
         fitted = deep.fitted(built, lot.rows, ask.own_seed(), Path(ask.checkpoints))
     except Preempted:
         sys.exit(PREEMPTED)
-    given, shape = {"x": lot.x_PF} | {seen_as(at): each for at, each in enumerate(lot.seen)}, lot.rows.shape
+    given, shape = {"x": lot.x_PF} | lot.seen, lot.rows.shape
     held_rows, present, center, scale = lot.held_rows, lot.present, lot.center, lot.scale
+    kinds_seen = {name: assemble.SEEN[name.rpartition("_")[0]] for name in lot.seen}
     del lot  # the training rows, before the model is asked and drawn
     scores_PK = spread_array(answers(fitted, given), present, ask.outputs, ask.task)
     graph = Graph()
     named = [graph.input("x", "float", given["x"].shape[1])]
-    named += [graph.input(name, "uint8", *each.shape[1:]) for name, each in given.items() if name != "x"]
+    named += [graph.input(name, kind, *dimensions(name, given[name])) for name, kind in kinds_seen.items()]
     scores = fitted.graph(graph, *named)
     graph.output(spread(graph, scores, present, ask.outputs, ask.task), "scores", "float", ask.outputs)
     model = graph.model()
@@ -133,8 +134,8 @@ class Lot:
     rows: kinds.TrainRows
     x_PF: np.ndarray
     """Rows to predict: those of the fold, or where there are none some that are trained on."""
-    seen: tuple[np.ndarray, ...]
-    """Their pictures, where the family sees them."""
+    seen: dict[str, np.ndarray]
+    """Their raw columns, where the family sees them, by the names of a graph's inputs."""
     held_rows: int
     """Rows of the fold."""
     present: list[int]
@@ -157,13 +158,19 @@ def read(ask: Assignment, store: Artefacts, module: Any) -> Lot:
     target_NY = encode.target_columns(y_N[train_N], ask.outputs) if recipe.means else None
     x_NF = encode.transform(recipe, rows, train_N, target_NY)
     asked_N = held_N if len(held_N) else train_N[:CHECKED_ROWS]
-    x_PF, seen = (
-        encode.transform(recipe, rows, asked_N),
-        [each.column for each in recipe.pictures if getattr(module, "SEES", False)],
+    x_PF = encode.transform(recipe, rows, asked_N)
+    made = files.get("encoder.json")
+    architecture = None if made is None else msgspec.json.decode(made.read_bytes(), type=transformer.Architecture)
+    seen_N, seen_P = (seen_by(module, rows, recipe, some) for some in (train_N, asked_N))
+    shape = kinds.Shape(
+        *(len(train_N), x_NF.shape[1], task_of(ask.task, present), len(present) or 1, recipe.flags, ask.quantile),
+        pictures=tuple((one.height, one.width, one.channels) for one in recipe.pictures),
+        words=tuple(rows.texts.values()),
+        tokens=tuple(rows.lengths),
+        encoder=architecture,
+        embedded=sum(each.shape[1] for each in rows.embedded),
+        plain=recipe.plain,
     )
-    seen_N, seen_P = (tuple(rows.looked_at(name, some) for name in seen) for some in (train_N, asked_N))
-    narrow, sizes = task_of(ask.task, present), tuple((one.height, one.width, one.channels) for one in recipe.pictures)
-    shape = kinds.Shape(len(train_N), x_NF.shape[1], narrow, len(present) or 1, recipe.flags, ask.quantile, sizes)
     held = None
     if ask.steps is None and len(held_N):
         judged = models.sample(np.arange(len(held_N)), getattr(module, "JUDGED_ROWS", STOPPING_ROWS))
@@ -171,11 +178,33 @@ def read(ask: Assignment, store: Artefacts, module: Any) -> Lot:
         y_held = y_N[held_N[judged]]
         y_held = np.searchsorted(present, y_held) if present else (y_held - center) / scale
         some = None if weight_N is None else weight_N[held_N[judged]]
-        shown = tuple(each[judged] for each in seen_P)
-        held = kinds.TrainRows(x_PF[judged], y_held, some, shape, pictures=shown) if len(judged) else None
+        shown = tuple(each[judged] for each in seen_P.values())
+        held = kinds.TrainRows(x_PF[judged], y_held, some, shape, seen=shown) if len(judged) else None
     train_weight = None if weight_N is None else weight_N[train_N]
-    given = kinds.TrainRows(x_NF, y_train, train_weight, shape, held, ask.steps, seen_N)
+    weights = files.get("encoder.safetensors")
+    given = kinds.TrainRows(x_NF, y_train, train_weight, shape, held, ask.steps, tuple(seen_N.values()), weights)
     return Lot(given, x_PF, seen_P, len(held_N), present, center, scale)
+
+
+def seen_by(module: Any, rows: tables.Arrays, recipe: encode.Recipe, some_N: np.ndarray) -> dict[str, np.ndarray]:
+    """The raw columns of some rows that a family sees, by the names of a graph's inputs."""
+    look: dict[str, Callable[[str], np.ndarray]] = {
+        "image": lambda column: rows.looked_at(column, some_N),
+        "text": lambda column: rows.said(column, some_N),
+        "tokens": lambda column: rows.of_text(rows.tokens, column, some_N).astype(np.int64),
+        "embedded": lambda column: rows.of_text(rows.embedded, column, some_N),
+    }
+    pictures = [each.column for each in recipe.pictures]
+    return {
+        assemble.seen_as(kind, place): look[kind](column)
+        for kind in getattr(module, "SEES", ())
+        for place, column in enumerate(pictures if kind == "image" else rows.texts)
+    }
+
+
+def dimensions(name: str, seen: np.ndarray) -> tuple[int | str, ...]:
+    """Of a row of an input: tokens are as many as the longest text has."""
+    return ("T",) if name.startswith("tokens") else seen.shape[1:]
 
 
 @dataclass(frozen=True)
@@ -186,11 +215,11 @@ class Constant:
         """Nothing to learn."""
         return self
 
-    def predict(self, x_NF: np.ndarray, *pictures: np.ndarray) -> np.ndarray:
+    def predict(self, x_NF: np.ndarray, *seen: np.ndarray) -> np.ndarray:
         """float64 [N, 1]."""
         return np.ones((len(x_NF), 1))
 
-    def graph(self, graph: Graph, x: str, *pictures: str) -> str:
+    def graph(self, graph: Graph, x: str, *seen: str) -> str:
         """Nothing times the first feature, and one."""
         first = graph.add("Gather", x, graph.constant([0], np.int64), axis=1)
         return graph.add("Add", graph.add("Mul", first, graph.constant([[0.0]])), graph.constant([[1.0]]))
@@ -233,7 +262,8 @@ def check_graph(
     model: bytes, given: dict[str, np.ndarray], scores_NK: np.ndarray, most: float, *, most_rows: int = CHECKED_ROWS
 ) -> float:
     """Compare the graph with the model on held-out rows; the graph's seconds a row. Errors: ArithmeticError."""
-    at_once = most_rows if len(given) == 1 else ASKED_PICTURES
+    texts = [name for name in given if name.startswith("tokens")]
+    at_once, most_rows = most_rows if len(given) == 1 else ASKED_PICTURES, CHECKED_TEXTS if texts else most_rows
     scores_NK, rows = scores_NK[:most_rows], min(most_rows, len(scores_NK))
     if not rows:
         return 0.0

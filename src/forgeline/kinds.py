@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from forgeline.engine.seeds import Seed
     from forgeline.engine.stepped import Method
     from forgeline.engine.structure import Structure
+    from forgeline.engine.transformer import Architecture
     from forgeline.records import Column, Cost, Finding, Rows
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -192,6 +193,16 @@ class Shape:
     """Regression: the quantile of the target that is to be predicted; None: its mean."""
     pictures: tuple[tuple[int, int, int], ...] = ()
     """Height, width and colours of each column of pictures."""
+    words: tuple[float, ...] = ()
+    """Words of each column of free text, on average."""
+    tokens: tuple[float, ...] = ()
+    """Tokens of each, on average, where there is a pretrained encoder."""
+    encoder: Architecture | None = None
+    """What the encoder is made of."""
+    embedded: int = 0
+    """Features that it makes of all of them together."""
+    plain: int | None = None
+    """How many of the features, the first, are of neither texts nor pictures; None: all."""
 
     @property
     def central(self) -> bool:
@@ -220,8 +231,10 @@ class TrainRows:
     """Rows that a model which grows in steps may choose its last step by; the others ignore them."""
     steps: int | None = None
     """The last step, where it was chosen before: other folds of the same candidate agreed on it."""
-    pictures: tuple[np.ndarray, ...] = ()
-    """Of each column of pictures uint8 [N, H, W, C], for families that see them."""
+    seen: tuple[np.ndarray, ...] = ()
+    """Raw columns, of the kinds that the family SEES: each column of the first kind, then of the next."""
+    encoder: Path | None = None
+    """The file of the pretrained encoder's weights, where there is one."""
 
 
 class Fitted(Protocol):
@@ -230,13 +243,13 @@ class Fitted(Protocol):
     One that grew in steps also has `steps`, how many count, and `done`, the share of the setting's work it took.
     """
 
-    def predict(self, x_NF: np.ndarray, *pictures: np.ndarray) -> np.ndarray:
-        """float64 [N, outputs]: probabilities that sum to 1, or values. Pictures are for families that see them."""
+    def predict(self, x_NF: np.ndarray, *seen: np.ndarray) -> np.ndarray:
+        """float64 [N, outputs]: probabilities that sum to 1, or values. `seen` are raw columns of families that SEE."""
         ...
 
-    def graph(self, graph: Graph, x: str, *pictures: str) -> str:
-        """Add nodes that turn tensor `x` (float32 [N, F]), and pictures (uint8 [N, H, W, C]) where the family sees
-        them, into scores (float32 [N, outputs]); their name."""
+    def graph(self, graph: Graph, x: str, *seen: str) -> str:
+        """Add nodes that turn tensor `x` (float32 [N, F]), and raw columns where the family SEES them, into scores
+        (float32 [N, outputs]); their name."""
         ...
 
 
@@ -290,13 +303,14 @@ class Stepped(Protocol):
 class Family(Protocol):
     """A kind of model: what may vary, what it costs, how it is built.
 
-    A module may set `SEES`, that its models are given pictures as they are; `REQUIRES`, the package that it needs and
-    the extra that brings it; `KEEPS_ROWS`, that its models hold training rows; `NAMED_ONLY`, that it competes only
-    where it is named; `REFITS`, how many fits on all rows ship in place of its fold models (1 where it says nothing;
-    0: the fold models ship); `cut(shape, setting)`, the share of its steps that a setting is left on such data;
-    `brief(shape, setting, work)`, the setting with so few steps that it takes at most `work`, whatever the data (what
-    sees pictures has it, and is given as many steps as the budget bears); `TOLERANCE`, how far its graph may be from
-    its model where 1e-5 cannot be; and `JUDGED_ROWS`, how many held rows are looked at while it is trained.
+    A module may set `SEES`, the kinds of raw columns that its models are given (of `engine.assemble.SEEN`);
+    `REQUIRES`, the package that it needs and the extra that brings it; `KEEPS_ROWS`, that its models hold training
+    rows; `NAMED_ONLY`, that it competes only where it is named; `REFITS`, how many fits on all rows ship in place of
+    its fold models (1 where it says nothing; 0: the fold models ship); `cut(shape, setting)`, the share of its steps
+    that a setting is left on such data; `brief(shape, setting, work)`, the setting with so few steps that it takes at
+    most `work`, whatever the data (what sees raw columns and has it is given as many steps as the budget bears);
+    `TOLERANCE`, how far its graph may be from its model where 1e-5 cannot be; and `JUDGED_ROWS`, how many held rows
+    are looked at while it is trained.
     """
 
     def space(self, shape: Shape) -> Space:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from forgeline import catalog, records
-from forgeline.engine import album, encode, ensemble
+from forgeline.engine import album, encode, ensemble, transformer
 from forgeline.engine import arrays as tables
-from forgeline.engine.arrays import MISSING
-from forgeline.engine.assemble import Entry, Fragment, assemble
+from forgeline.engine.assemble import Entry, Fragment, assemble, tokens_of
+from forgeline.engine.transformer import Architecture, Weights
 from forgeline.engine.workers import Job
 from forgeline.errors import BadInput
 from forgeline.kinds import Aim, Shape, label_text, ordered
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from forgeline.engine.arrays import Arrays
     from forgeline.workspace import Workspace
 
+TOKENIZER = "tokenizer.json"
+"""What makes tokens of texts, in a run and in a release."""
 SELECTION_ROWS = 50_000
 """Rows that ensembles are chosen on; more change the choice little and the time much."""
 
@@ -106,7 +108,21 @@ def shape_of(snapshot: records.Snapshot, refinement: records.Refinement, quantil
     assert task is not None
     rows = facts.rows - facts.rows // facts.fold_count
     pictures = tuple((each.shape[0], each.shape[1], each.shape[2]) for each in facts.inputs if each.kind == "image")
-    return Shape(rows, facts.features, task, len(facts.classes) or 1, facts.flags, quantile, pictures)
+    return Shape(
+        *(rows, facts.features, task, len(facts.classes) or 1, facts.flags, quantile, pictures),
+        words=tuple(facts.texts.values()),
+        tokens=tuple(facts.tokens.values()),
+        encoder=architecture_of(facts.encoder),
+        embedded=facts.encoder.width * len(facts.texts) if facts.encoder and facts.encoder.embedded else 0,
+        plain=facts.plain,
+    )
+
+
+def architecture_of(encoder: records.Encoder | None) -> Architecture | None:
+    """What a pretrained encoder is made of."""
+    if encoder is None:
+        return None
+    return Architecture(**{name: getattr(encoder, name) for name in Architecture.__struct_fields__})
 
 
 def table(refinement: records.Refinement, work: Workspace) -> Arrays:
@@ -193,7 +209,7 @@ def draw(members: Sequence[Member], calibration: Calibration, refinement: record
     ]
     return assemble(
         [
-            Entry(each.name, tensor(index), each.kind, tuple(each.shape) or (1,))
+            Entry(each.name, tensor(index), each.kind, tuple(each.shape) or (1,), each.name in facts.texts)
             for index, each in enumerate(facts.inputs)
         ],
         [encode.decode(work.get(ref)) for ref in facts.recipes],
@@ -201,11 +217,24 @@ def draw(members: Sequence[Member], calibration: Calibration, refinement: record
         task="classes" if facts.classes else "regression",
         outputs=len(facts.classes) or 1,
         scaling=scaling_of(calibration),
+        encoder=encoder_of(refinement, work),
     )
 
 
+def encoder_of(refinement: records.Refinement, work: Workspace) -> Weights | None:
+    """The pretrained encoder that a run keeps."""
+    encoder = refinement.facts.encoder
+    if encoder is None:
+        return None
+    from safetensors.numpy import load
+
+    architecture = architecture_of(encoder)
+    assert architecture is not None
+    return Weights(architecture, load(work.get(encoder.weights)))
+
+
 def feeds(rows: Arrays, refinement: records.Refinement) -> dict[str, np.ndarray]:
-    """The rows as inputs of the graph, [N, 1] each; pictures uint8 [N, H, W, C]."""
+    """The rows as inputs of the graph, [N, 1] each; pictures uint8 [N, H, W, C], tokens int64 [N, T]."""
     given: dict[str, np.ndarray] = {}
     for index, each in enumerate(refinement.facts.inputs):
         if each.kind == "number":
@@ -215,9 +244,10 @@ def feeds(rows: Arrays, refinement: records.Refinement) -> dict[str, np.ndarray]
         elif each.kind == "date":
             given[tensor(index)] = np.ascontiguousarray(rows.dates_ND[:, [rows.dates.index(each.name)]])
         else:
-            place = rows.categories.index(each.name)
-            texts = np.array([*rows.levels[place], MISSING], dtype=object)
-            given[tensor(index)] = texts[rows.codes_NC[:, [place]]]
+            given[tensor(index)] = rows.said(each.name, np.arange(rows.rows))
+            if rows.tokens and each.name in rows.texts:
+                own = rows.of_text(rows.tokens, each.name, np.arange(rows.rows)).astype(np.int64)
+                given[tokens_of(tensor(index))] = own[:, : transformer.edge(int((own != 0).sum(1).max()), own.shape[1])]
     return given
 
 
@@ -266,7 +296,13 @@ class Question:
 
 
 def ask_all(
-    questions: Sequence[Question], signature: Ref, snapshot: str, work: Workspace, *, spare_seconds: float = 1.0
+    questions: Sequence[Question],
+    signature: Ref,
+    snapshot: str,
+    work: Workspace,
+    *,
+    tokenizer: Ref | None = None,
+    spare_seconds: float = 1.0,
 ) -> dict[str, np.ndarray]:
     """float64 [N, K] answers by name, through the reader that ships; what the clock cut off is left out.
 
@@ -274,7 +310,7 @@ def ask_all(
     parts as there are workers. Errors: BudgetSpent, RuntimeError.
     """
     questions = [each for each in questions if not work.decided("cut", stage="evaluate", question=each.name)]
-    jobs = [job for question in questions for job in jobs_of(question, signature, snapshot, work)]
+    jobs = [job for question in questions for job in jobs_of(question, signature, tokenizer, snapshot, work)]
     parts: dict[tuple[str, int], np.ndarray] = {}
     for outcome in work.workers.run(jobs, lambda: work.clock.remaining - spare_seconds):
         if outcome.value is not None:
@@ -289,12 +325,15 @@ def ask_all(
     return {name: np.concatenate([parts[name, part] for part in range(count)]) for name in whole}
 
 
-def jobs_of(question: Question, signature: Ref, snapshot: str, work: Workspace) -> list[Job]:
-    """The calls that answer one question, a part of the rows each."""
+def jobs_of(question: Question, signature: Ref, tokenizer: Ref | None, snapshot: str, work: Workspace) -> list[Job]:
+    """The calls that answer one question, a part of the rows each; `tokenizer` is the encoder's, where there is one."""
     shared = {
         "name": question.name,
-        "model": str(work.artefacts.folder / work.put(question.model).digest),
-        "signature": str(work.artefacts.folder / signature.digest),
+        "files": {
+            "model.onnx": str(work.artefacts.folder / work.put(question.model).digest),
+            "signature.json": str(work.artefacts.folder / signature.digest),
+            **({TOKENIZER: str(work.artefacts.folder / tokenizer.digest)} if tokenizer else {}),
+        },
         "snapshots": str(work.snapshots),
         "snapshot": snapshot,
     }
@@ -306,7 +345,7 @@ def jobs_of(question: Question, signature: Ref, snapshot: str, work: Workspace) 
 
 
 def answer(
-    *, name: str, part: int, model: str, signature: str, snapshots: str, snapshot: str, rows_N: np.ndarray
+    *, name: str, part: int, files: Mapping[str, str], snapshots: str, snapshot: str, rows_N: np.ndarray
 ) -> np.ndarray:
     """In a worker: what a model says of some rows of a snapshot, through the release's own reader."""
     import polars as pl
@@ -319,9 +358,9 @@ def answer(
     shown = album.load(home / album.FILE, names)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        files = {"model.onnx": Path(model).read_bytes(), "signature.json": Path(signature).read_bytes()}
-        sums = [f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in files.items()]
-        for file, content in [*files.items(), ("SHA256SUMS", "".join(sums).encode())]:
+        held = {file: Path(path).read_bytes() for file, path in files.items()}
+        sums = [f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in held.items()]
+        for file, content in [*held.items(), ("SHA256SUMS", "".join(sums).encode())]:
             (folder / file).write_bytes(content)
         answers = Reader(folder).predict(cells(frame, shown))
     if answers.probabilities is not None:

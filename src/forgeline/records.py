@@ -405,6 +405,32 @@ class Input(Shape, frozen=True):
     """Of pictures: height, width, colours that they are brought to."""
 
 
+class Encoder(Shape, frozen=True):
+    """A pretrained encoder that reads the texts."""
+
+    name: str
+    """The folder or hub id that was asked for."""
+    licence: str
+    """What its model card says; empty where it says nothing."""
+    parameters: int
+    layers: int
+    width: int
+    heads: int
+    inner: int
+    """Units of a layer between its two products."""
+    vocabulary: int
+    positions: int
+    """Tokens that it can read at most."""
+    epsilon: float
+    """What its norms add to a variance."""
+    tokens: int
+    """Of a text that are read."""
+    weights: Ref
+    """Its weights, as a run keeps them: matrices in float16."""
+    embedded: bool
+    """Whether its features of the training rows' texts were worked out."""
+
+
 class RefinementFacts(Shape, frozen=True):
     """The rows in the form the families read, and how they got it."""
 
@@ -428,6 +454,13 @@ class RefinementFacts(Shape, frozen=True):
     flags: int
     """… and how many of them are 0 or 1."""
     rows: int
+    plain: int = 0
+    """How many of the features, the first, are of neither texts nor pictures."""
+    texts: dict[str, float] = {}
+    """Columns of free text, and how many words a text has on average."""
+    tokens: dict[str, float] = {}
+    """How many tokens, where there is an encoder."""
+    encoder: Encoder | None = None
 
 
 class Refinement(Record, frozen=True, kw_only=True):

@@ -90,6 +90,8 @@ class Refine(Section, frozen=True):
     """Fixes to apply: `safe` (cast, map, missing), `none`, or finding codes (`safe` may be one of them)."""
     use_protected: bool = True
     """Whether the model may see the protected columns."""
+    encoder: str = ""
+    """A pretrained encoder that reads texts: a folder, relative to the spec's, or a hub id; none is used unasked."""
 
 
 class Plan(Section, frozen=True):
@@ -114,13 +116,12 @@ class Compress(Section, frozen=True):
 
     most_loss: Annotated[float, Meta(ge=0.0)] = 0.002
     """Largest relative loss of the metric, on out-of-fold predictions."""
-    most_size: str = "20MB"
-    """Largest model that may ship, such as `20MB`; models of members go, then members, until it is kept."""
+    most_size: str = ""
+    """Largest model that may ship: models of members go, then members; default 20MB, and three times an encoder."""
 
-    @property
-    def most_bytes(self) -> int:
-        """The size limit in bytes."""
-        return parse_bytes(self.most_size)
+    def most_bytes(self, encoder_bytes: int) -> int:
+        """The size limit in bytes, beside an encoder of so many."""
+        return parse_bytes(self.most_size) if self.most_size else parse_bytes("20MB") + 3 * encoder_bytes
 
 
 class Evaluate(Section, frozen=True):
@@ -235,7 +236,8 @@ def check(asked: dict[str, Any], where: str = "spec") -> Spec:
     except msgspec.ValidationError as error:
         raise wrong_value(str(error), asked, where) from None
     check_budget(spec.budget, where)
-    parse_bytes(spec.compress.most_size, f"{where} [compress]")
+    if spec.compress.most_size:
+        parse_bytes(spec.compress.most_size, f"{where} [compress]")
     for name, condition in spec.gates.items():
         parse_gate(name, condition)
     return spec

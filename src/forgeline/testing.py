@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import inspect
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forgeline import deep, models
-from forgeline.engine import pixels
-from forgeline.engine.assemble import seen_as
+from forgeline.engine import pixels, transformer
+from forgeline.engine.assemble import SEEN, seen_as
+from forgeline.engine.transformer import Architecture
 from forgeline.kinds import Setting, Shape, Task, TrainRows, View
 
 if TYPE_CHECKING:
@@ -43,17 +47,17 @@ TASKS: tuple[tuple[Task, int], ...] = (("binary", 2), ("multiclass", 4), ("regre
 def check_family(family: Any) -> None:
     """Assert all that a model family promises, for each task it learns, at the first and last point of its space.
 
-    Of one that sees pictures at the last alone, as that takes long.
+    Of one that sees raw columns, and learns in steps, at the last alone, as that takes long.
     """
-    sees = getattr(family, "SEES", False)
+    sees = getattr(family, "SEES", ())
     spaces = {task: family.space(family_rows(task, outputs, sees=sees).shape).points for task, outputs in TASKS}
     assert any(spaces.values()), f"{family.__name__}: no task has a point"
     for task, outputs in TASKS:
         rows, held = family_rows(task, outputs, sees=sees), family_rows(task, outputs, count=1003, sees=sees)
-        for setting in (*spaces[task][:1], *spaces[task][-1:])[sees:]:
+        for setting in (*spaces[task][:1], *spaces[task][-1:])[hasattr(family, "brief") and bool(sees) :]:
             says = f"{family.__name__} {task} {setting}"
             check_cost(family, rows.shape, setting, says)
-            check_fit(family, rows, shortened(family, rows.shape, setting), given_of(held), says)
+            check_fit(family, rows, shortened(family, rows.shape, setting), given_of(held, sees), says)
     for quantile in (0.2, 0.8):
         check_quantile(family, quantile)
 
@@ -66,9 +70,11 @@ def shortened(family: Any, shape: Shape, setting: Setting, work: float = 1.2) ->
     return setting | {name: min(setting[name], count) for name, count in most.items() if name in setting}
 
 
-def family_rows(task: Task, outputs: int, *, count: int = 400, features: int = 8, sees: bool = False) -> TrainRows:
-    """Made-up rows: wide and shifted numbers, flags, a skewed target in standard units, rare classes; with `sees`
-    pictures, too, whose light tells what the first number does."""
+def family_rows(
+    task: Task, outputs: int, *, count: int = 400, features: int = 8, sees: Sequence[str] = ()
+) -> TrainRows:
+    """Made-up rows: wide and shifted numbers, flags, a skewed target in standard units, rare classes; with `sees` a
+    raw column of each of these kinds, too, which tells what the target does."""
     draw = np.random.default_rng([count, outputs])
     x_NF = draw.normal(size=(count, features)).astype(np.float32)
     signal_N = x_NF[:, 0] + 2 * x_NF[:, 1] * (x_NF[:, -1] > 0.5) + 0.5 * draw.normal(size=count)
@@ -76,23 +82,63 @@ def family_rows(task: Task, outputs: int, *, count: int = 400, features: int = 8
     x_NF[:, 1] += 1e5
     x_NF[:, features // 2 :] = x_NF[:, features // 2 :] > 0.5
     shape = Shape(rows=count, features=features, task=task, outputs=outputs, flags=features - features // 2)
-    if sees:
-        light = 128 + 40 * signal_N[:, None, None, None] + draw.normal(scale=20, size=(count, 8, 8, 1))
-        shown = np.clip(light, 0, 255).astype(np.uint8)
-        x_NF = np.hstack([x_NF, pixels.sums(pixels.fit("", (8, 8, 1)), shown, np.arange(count))])
-        shape = replace(shape, features=x_NF.shape[1], pictures=((8, 8, 1),))
-        plain = family_rows(task, outputs, count=count, features=features)
-        return replace(plain, x_NF=x_NF, shape=shape, pictures=(shown,))
     if task == "regression":
         skewed_N = np.exp(0.7 * signal_N)
-        return TrainRows(x_NF, (skewed_N - skewed_N.mean()) / skewed_N.std(), None, shape)
-    edges = np.quantile(signal_N, np.linspace(0.6, 0.95, outputs - 1))
-    return TrainRows(x_NF, np.searchsorted(edges, signal_N).astype(np.int64), None, shape)
+        y_N = (skewed_N - skewed_N.mean()) / skewed_N.std()
+    else:
+        edges = np.quantile(signal_N, np.linspace(0.6, 0.95, outputs - 1))
+        y_N = np.searchsorted(edges, signal_N).astype(np.int64)
+    seen = tuple(raw(kind, signal_N, draw) for kind in sees)
+    if "image" in sees:
+        blocks_NB = pixels.sums(pixels.fit("", (8, 8, 1)), seen[sees.index("image")], np.arange(count))
+        x_NF = np.hstack([x_NF, blocks_NB])
+        shape = replace(shape, features=x_NF.shape[1], pictures=((8, 8, 1),))
+    shape = replace(shape, plain=features, **SHAPES.get(sees[0] if sees else "", {}))
+    return TrainRows(x_NF, y_N, None, shape, seen=seen, encoder=made_up_encoder() if "tokens" in sees else None)
 
 
-def given_of(rows: TrainRows) -> dict[str, np.ndarray]:
+SMALL = Architecture(layers=2, width=16, heads=2, inner=32, vocabulary=40, positions=32)
+"""A made-up encoder."""
+SHAPES: dict[str, dict[str, Any]] = {
+    "text": {"words": (6.0,)},
+    "tokens": {"words": (6.0,), "tokens": (8.0,), "encoder": SMALL},
+    "embedded": {"words": (6.0,), "tokens": (8.0,), "encoder": SMALL, "embedded": SMALL.width},
+}
+"""What a shape says of a raw column, by its kind."""
+
+
+def raw(kind: str, signal_N: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """A raw column whose light, words, tokens or features tell a signal."""
+    count, high_N = len(signal_N), signal_N[:, None] > draw.normal(size=(len(signal_N), 6))
+    if kind == "image":
+        light = 128 + 40 * signal_N[:, None, None, None] + draw.normal(scale=20, size=(count, 8, 8, 1))
+        return np.asarray(np.clip(light, 0, 255).astype(np.uint8))
+    if kind == "embedded":
+        return np.asarray((signal_N[:, None] + draw.normal(size=(count, SMALL.width))).astype(np.float32))
+    word_N6 = draw.integers(3, 20, (count, 6)) + 18 * high_N
+    if kind == "text":
+        return np.array([[" ".join(f"w{each}" for each in row[: 2 + row[0] % 5])] for row in word_N6], dtype=object)
+    tokens_NT = np.hstack([np.full((count, 1), 1), word_N6, np.full((count, 1), 2)]).astype(np.int64)
+    tokens_NT[::3, 5:] = 0
+    return tokens_NT
+
+
+@functools.cache
+def made_up_encoder() -> Path:
+    """A file of random weights, kept as long as this process lives."""
+    from safetensors.numpy import save_file
+
+    draw = np.random.default_rng(7)
+    file = Path(tempfile.mkdtemp(prefix="forgeline-")) / "encoder.safetensors"
+    atexit.register(shutil.rmtree, file.parent, ignore_errors=True)
+    shapes = transformer.names(SMALL)
+    save_file({name: draw.normal(scale=0.2, size=shape).astype(np.float16) for name, shape in shapes.items()}, file)
+    return file
+
+
+def given_of(rows: TrainRows, sees: Sequence[str]) -> dict[str, np.ndarray]:
     """What a graph is given of rows, by the names of its inputs."""
-    return {"x": rows.x_NF} | {seen_as(place): each for place, each in enumerate(rows.pictures)}
+    return {"x": rows.x_NF} | {seen_as(kind, 0): each for kind, each in zip(sees, rows.seen)}
 
 
 def check_cost(family: Any, shape: Shape, setting: Setting, says: str) -> None:
@@ -124,17 +170,19 @@ def check_fit(family: Any, rows: TrainRows, setting: Setting, held: dict[str, np
 
 def check_quantile(family: Any, quantile: float) -> None:
     """Asked for a quantile, a family that has a point leaves about that share of its training rows below."""
-    sees = getattr(family, "SEES", False)
+    sees = getattr(family, "SEES", ())
     rows = family_rows("regression", 1, sees=sees)
     rows = replace(rows, shape=replace(rows.shape, quantile=quantile))
     for setting in family.space(rows.shape).points[:1]:
-        predict, _ = fit_family(family, rows, family.brief(rows.shape, setting, 5.0) if sees else setting)
-        share = (rows.y_N <= predict(*given_of(rows).values())[:, 0]).mean()
+        predict, _ = fit_family(
+            family, rows, family.brief(rows.shape, setting, 8.0) if sees and hasattr(family, "brief") else setting
+        )
+        share = (rows.y_N <= predict(*given_of(rows, sees).values())[:, 0]).mean()
         assert abs(share - quantile) <= 0.12, f"{family.__name__}: quantile {quantile} leaves {share:.2f} of rows below"
 
 
 def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable[..., np.ndarray], bytes]:
-    """The predict verb of a fitted model, and its graph from `x` and pictures to `y` as ONNX bytes."""
+    """The predict verb of a fitted model, and its graph from `x` and raw columns to `y` as ONNX bytes."""
     from forgeline.engine.graph import Graph
     from forgeline.engine.seeds import Seed
 
@@ -143,7 +191,9 @@ def fit_family(family: Any, rows: TrainRows, setting: Setting) -> tuple[Callable
         fitted = deep.fitted(family.build(rows.shape, setting, seed), rows, seed, Path(place) / "checkpoints")
     graph = Graph()
     named = [graph.input("x", "float", rows.shape.features)]
-    named += [graph.input(seen_as(place), "uint8", *size) for place, size in enumerate(rows.shape.pictures)]
+    for kind, seen in zip(getattr(family, "SEES", ()), rows.seen):
+        dimensions = ("T",) if kind == "tokens" else seen.shape[1:]
+        named.append(graph.input(seen_as(kind, 0), SEEN[kind], *dimensions))
     scores = fitted.graph(graph, *named)
     graph.output(scores, "y", "float", rows.shape.outputs)
     return fitted.predict, graph.model()

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from forgeline import models, spec
+from forgeline import models
 from forgeline.records import Calibration, Member, Ref, Unit
 from forgeline.stages import compress
 from forgeline.stages.compress import Option, counted_choice, price, saved
@@ -44,24 +44,24 @@ def test_the_fewest_bytes_are_chosen_then_the_fewest_operations():
 
 
 def test_what_is_too_large_does_not_ship_whatever_the_loss():
-    ask = spec.Compress(most_loss=0.01, most_size="50B")
+    ask = 0.01, 50
     whole, half, quarter = (
         option("a", "b", "c", size_bytes=100),
         option("a", "b", loss=0.03, size_bytes=50),
         option("a", loss=0.2, size_bytes=25),
     )
-    assert compress.affordable([whole, half, quarter], ask) == [half]
-    assert compress.affordable([whole, option("a", "b", loss=0.001, size_bytes=40)], ask)[0].loss == 0.001
-    assert compress.affordable([whole], ask) == [whole]  # there is nothing smaller
-    roomy = spec.Compress(most_loss=0.13)
-    assert compress.affordable([whole, half, quarter], roomy) == [whole, half]
+    assert compress.affordable([whole, half, quarter], *ask) == [half]
+    assert compress.affordable([whole, option("a", "b", loss=0.001, size_bytes=40)], *ask)[0].loss == 0.001
+    assert compress.affordable([whole], *ask) == [whole]  # there is nothing smaller
+    roomy = 0.13, 20_000_000
+    assert compress.affordable([whole, half, quarter], *roomy) == [whole, half]
 
 
 def test_a_small_saving_allows_a_small_loss():
     whole = option("a", "b", size_bytes=100, flops=100.0)
     little = option("a", loss=0.0011, size_bytes=50, flops=50.0)
     much = option("b", loss=0.0011, size_bytes=10, flops=10.0)
-    assert compress.affordable([whole, little, much], spec.Compress(most_loss=0.002)) == [whole, much]
+    assert compress.affordable([whole, little, much], 0.002, 20_000_000) == [whole, much]
 
 
 def test_size_is_that_of_the_graphs():
@@ -117,7 +117,7 @@ def test_room_that_a_member_leaves_is_for_models_of_the_others(monkeypatch):
     facts = SimpleNamespace(members=[member("a", 10), member("b", 10)], metric="rmse", searched=[], calibration=NONE)
     data = models.Data(y_N=y_N, weight_N=None, fold_N=np.arange(200) % 5, task="regression", outputs=1)
     plan = SimpleNamespace(facts=SimpleNamespace(candidates=candidates))
-    whole, alone = compress.frontier(50, SimpleNamespace(facts=facts), plan, data, None)
+    whole, alone = compress.frontier(50, SimpleNamespace(facts=facts), plan, None, data, None)
     assert [len(each.shipped) for each in whole.members] == [2, 3]
     assert (whole.size_bytes, whole.flops, whole.whole) == (50, 500.0, (100, 1000.0))
     assert (alone.names, len(alone.members[0].shipped)) == (["b"], 5)

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from forgeline import catalog, kinds, portfolio, spec
+from forgeline import catalog, kinds, networks, portfolio, spec
 from forgeline.errors import BadInput
 from forgeline.portfolio import Order, Point, Portfolio
 from forgeline.records import Candidate, Cost
@@ -255,11 +255,11 @@ def test_a_fold_of_pictures_ends_in_time_on_any_number_of_cores(cores, most):
     train = spec.Train(families=["linear", "convnet"])
     priced = plan.candidates(train, shape, LEARNED)
     allowed = 3_000.0
-    found = plan.stretched(priced, train, shape, 3, allowed, cores)
+    found, _ = networks.ordered(priced, set(), shape, 3, allowed, cores, None)
     assert found[0].family == "linear"
     assert found[1].family == "convnet"
     assert found[1].cost.work <= 1.02 * most * allowed
     assert found[1].cost.work >= 0.8 * most * allowed
     named = spec.Train(families=["linear", {"use": "convnet", "width": 40}])
-    kept = plan.stretched(plan.candidates(named, shape, LEARNED), named, shape, 3, allowed, cores)
+    kept, _ = networks.ordered(plan.candidates(named, shape, LEARNED), {"convnet"}, shape, 3, allowed, cores, None)
     assert [each.setting["width"] for each in kept if each.family == "convnet"] == [40]

@@ -226,7 +226,7 @@ def test_no_more_folds_than_the_rarest_class_has_rows():
 def test_folds_are_stratified_and_equal_rows_stay_together():
     frame = pl.DataFrame({"x": [at // 2 for at in range(400)]})
     y_N = np.repeat([0, 0, 0, 1], 100)
-    fold_N = folds_of(frame, y_N, ["x"], snapshot("binary"), assessment())
+    fold_N = folds_of(frame, y_N, ["x"], snapshot("binary"), assessment(), long=False)
     assert (fold_N[::2] == fold_N[1::2]).all()
     assert fold_N.max() == 4
     for fold in range(5):
@@ -235,7 +235,7 @@ def test_folds_are_stratified_and_equal_rows_stay_together():
 
 def test_folds_of_values_hold_low_and_high_ones_alike():
     y_N = np.random.default_rng(0).lognormal(size=1000)
-    fold_N = folds_of(pl.DataFrame({"x": y_N}), y_N, ["x"], snapshot("regression"), assessment())
+    fold_N = folds_of(pl.DataFrame({"x": y_N}), y_N, ["x"], snapshot("regression"), assessment(), long=False)
     medians = [np.median(y_N[fold_N == fold]) for fold in range(5)]
     assert max(medians) / min(medians) < 1.3
 
@@ -243,7 +243,7 @@ def test_folds_of_values_hold_low_and_high_ones_alike():
 @pytest.mark.parametrize("y_N", [np.zeros(50), np.array([0, 1, 0])])
 def test_too_little_to_learn_from_is_refused(y_N):
     with pytest.raises(BadInput, match="too few to learn from"):
-        folds_of(pl.DataFrame({"x": y_N}), y_N.astype(int), ["x"], snapshot("binary"), assessment())
+        folds_of(pl.DataFrame({"x": y_N}), y_N.astype(int), ["x"], snapshot("binary"), assessment(), long=False)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_too_little_to_learn_from_is_refused(y_N):
 def test_rows_that_cannot_be_parted_are_refused(facts, says):
     frame, y_N = pl.DataFrame({"x": [7] * 50}), np.arange(50) % 2
     with pytest.raises(BadInput, match=says):
-        folds_of(frame, y_N, ["x"], snapshot("binary"), assessment(**facts))
+        folds_of(frame, y_N, ["x"], snapshot("binary"), assessment(**facts), long=False)
 
 
 # ---------------------------------------------------------------- what is left out

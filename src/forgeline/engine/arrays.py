@@ -42,6 +42,13 @@ class Arrays:
     """int32 index into the column's pixels; -1 is missing."""
     pixels: list[np.ndarray] = field(default_factory=list)
     """The distinct pictures of each column, uint8 [U, H, W, C]."""
+    texts: dict[str, float] = field(default_factory=dict)
+    """The category columns that hold free text, and how many words a text has on average."""
+    tokens: list[np.ndarray] = field(default_factory=list)
+    """Where there is an encoder, the tokens of each level of such a column, and last of no text: uint16 [U, T], 0 after
+    the last."""
+    embedded: list[np.ndarray] = field(default_factory=list)
+    """What the encoder makes of them, float32 [U, D]."""
 
     @property
     def rows(self) -> int:
@@ -53,6 +60,11 @@ class Arrays:
         """Names of all columns: numbers, categories, dates, pictures."""
         return [*self.numbers, *self.categories, *self.dates, *self.pictures]
 
+    @property
+    def lengths(self) -> list[float]:
+        """How many tokens the texts of each column of texts have on average; nothing where there is no encoder."""
+        return [float((each[:-1] != 0).sum(1).mean()) for each in self.tokens]
+
     def take(self, rows_N: np.ndarray) -> Arrays:
         """The given rows (indices or a mask), in that order; the levels stay."""
         return replace(
@@ -62,6 +74,17 @@ class Arrays:
             dates_ND=self.dates_ND[rows_N],
             shown_NI=self.shown_NI[rows_N] if self.pictures else self.shown_NI,
         )
+
+    def said(self, column: str, rows_N: np.ndarray) -> np.ndarray:
+        """The texts of some rows, object [N, 1]; MISSING where there is none."""
+        place = self.categories.index(column)
+        texts = np.array([*self.levels[place], MISSING], dtype=object)
+        return np.asarray(texts[self.codes_NC[rows_N, place]][:, None])
+
+    def of_text(self, known: Sequence[np.ndarray], column: str, rows_N: np.ndarray) -> np.ndarray:
+        """What is known of each row's text; `known` are `tokens` or `embedded`."""
+        code_N = self.codes_NC[rows_N, self.categories.index(column)]
+        return np.asarray(known[list(self.texts).index(column)][code_N])  # -1, no text, is the last
 
     def looked_at(self, column: str, rows_N: np.ndarray) -> np.ndarray:
         """The pictures of some rows in a column, uint8 [N, H, W, C]; one that is missing is black."""
@@ -159,8 +182,10 @@ def dates(series: pl.Series) -> np.ndarray:
 
 def save(arrays: Arrays) -> dict[str, bytes]:
     """File name → content: .npy files that can be mapped into memory, and the columns as JSON."""
-    columns = {key: getattr(arrays, key) for key in ("numbers", "categories", "dates", "levels", "pictures")}
+    columns = {key: getattr(arrays, key) for key in ("numbers", "categories", "dates", "levels", "pictures", "texts")}
     pixels = {f"pixels_{place}.npy": npy(each) for place, each in enumerate(arrays.pixels)}
+    read = {f"tokens_{place}.npy": npy(each) for place, each in enumerate(arrays.tokens)}
+    read |= {f"embedded_{place}.npy": npy(each) for place, each in enumerate(arrays.embedded)}
     return {
         "numbers.npy": npy(arrays.numbers_NA),
         "codes.npy": npy(arrays.codes_NC),
@@ -168,6 +193,7 @@ def save(arrays: Arrays) -> dict[str, bytes]:
         "columns.json": json.dumps(columns, ensure_ascii=False).encode(),
         **({"shown.npy": npy(arrays.shown_NI)} if pixels else {}),
         **pixels,
+        **read,
     }
 
 
@@ -182,12 +208,22 @@ def load(files: Mapping[str, Path]) -> Arrays:
     """What `save` gave, from the places the files are kept at; the arrays are mapped read-only."""
     columns = json.loads(files["columns.json"].read_bytes())
     seen = columns["pictures"]
+
+    def of_texts(what: str) -> list[np.ndarray]:
+        return [
+            mapped(files[name])
+            for name in (f"{what}_{place}.npy" for place in range(len(columns["texts"])))
+            if name in files
+        ]
+
     return Arrays(
         numbers_NA=mapped(files["numbers.npy"]),
         codes_NC=mapped(files["codes.npy"]),
         dates_ND=mapped(files["dates.npy"]),
         shown_NI=mapped(files["shown.npy"]) if seen else np.zeros((0, 0), np.int32),
         pixels=[mapped(files[f"pixels_{place}.npy"]) for place in range(len(seen))],
+        tokens=of_texts("tokens"),
+        embedded=of_texts("embedded"),
         **columns,
     )
 

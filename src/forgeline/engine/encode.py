@@ -119,6 +119,13 @@ class Recipe(msgspec.Struct, frozen=True):
         return found or [Feature("constant", "")]
 
     @property
+    def plain(self) -> int:
+        """How many features, the first, are of neither texts nor pictures."""
+        said = sum(len(piece.grams) + 1 for piece in self.words)
+        shown = sum(len(list(piece.names)) for piece in self.pictures)
+        return len(list(feature_names(self))) - said - shown
+
+    @property
     def flags(self) -> int:
         """How many features are only ever 0 or 1."""
         missing = sum(piece.missing for piece in (*self.numbers, *self.dates))

@@ -42,8 +42,8 @@ class Graph:
         self.count += 1
         return f"{stem}_{self.count}"
 
-    def input(self, name: str, kind: str, *shape: int) -> str:
-        """An input of shape [N, *shape]; its name."""
+    def input(self, name: str, kind: str, *shape: int | str) -> str:
+        """An input of shape [N, *shape], text for what may vary; its name."""
         self.inputs.append(helper.make_tensor_value_info(name, KINDS[kind], ["N", *shape]))
         return name
 

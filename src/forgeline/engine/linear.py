@@ -6,8 +6,14 @@ Shapes: N rows, F features, K classes, S scores.
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+Matrix: TypeAlias = "np.ndarray | sparse.csr_array"
 
 
 def thinned(rows: int, most: int) -> np.ndarray:
@@ -16,7 +22,7 @@ def thinned(rows: int, most: int) -> np.ndarray:
 
 
 def fit(
-    x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float, task: str, outputs: int
+    x_NF: Matrix, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float, task: str, outputs: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slopes [F, S] and intercepts [S] for a task; S is 1 for a value and for a binary task (log-odds)."""
     if task == "regression":
@@ -28,17 +34,18 @@ def fit(
 
 
 def fit_value(
-    x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float
+    x_NF: Matrix, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slopes [F, 1] and intercept [1] of ridge regression."""
     from sklearn.linear_model import Ridge
 
-    model = Ridge(alpha=penalty, solver="cholesky").fit(x_NF, y_N, weight_N)
+    solver = "cholesky" if isinstance(x_NF, np.ndarray) else "sparse_cg"
+    model = Ridge(alpha=penalty, solver=solver).fit(x_NF, y_N, weight_N)
     return np.array(model.coef_).reshape(-1, 1), np.array([model.intercept_]).reshape(1)
 
 
 def fit_classes(
-    x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float, outputs: int
+    x_NF: Matrix, y_N: np.ndarray, weight_N: np.ndarray | None, penalty: float, outputs: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slopes [F, K] and intercepts [K] of logistic regression.
 

@@ -26,6 +26,16 @@ def texts_of(arrays: Arrays, rows_N: np.ndarray) -> list[str]:
     return [name for place, name in enumerate(arrays.categories) if is_text(arrays, place, rows_N)]
 
 
+def lengths(arrays: Arrays, *, most: int = 20_000) -> dict[str, float]:
+    """The columns of free text, and how many words a text has on average, of at most `most` of them."""
+    found = {}
+    for name in texts_of(arrays, np.arange(arrays.rows)):
+        levels = arrays.levels[arrays.categories.index(name)]
+        some = [levels[place] for place in prose.evenly(len(levels), most)]
+        found[name] = words(some).height / len(some)
+    return found
+
+
 def is_text(arrays: Arrays, place: int, rows_N: np.ndarray) -> bool:
     """Whether a category column holds free text in the given rows."""
     if len(arrays.levels[place]) < 50:  # as `is_free` asks; it spares the others the counting
@@ -109,11 +119,16 @@ def flags(picked: Sequence[str], texts: Sequence[str]) -> np.ndarray:
     return flag_LG
 
 
-def draw(picked: Sequence[str], graph: Graph, text: str) -> str:
-    """The same as nodes, from texts [N, 1]."""
+def tokenize(graph: Graph, text: str) -> str:
+    """Nodes from texts [N, 1] to their words, string [N, T]; PAD after the last."""
     flat = graph.add("Reshape", text, graph.constant([-1], np.int64))
     low = graph.add("StringNormalizer", flat, case_change_action="LOWER", locale="C")
-    token = graph.add("Tokenizer", low, domain="com.microsoft", mark=0, mincharnum=1, pad_value=PAD, tokenexp=WORD)
+    return graph.add("Tokenizer", low, domain="com.microsoft", mark=0, mincharnum=1, pad_value=PAD, tokenexp=WORD)
+
+
+def draw(picked: Sequence[str], graph: Graph, text: str) -> str:
+    """The same as nodes, from texts [N, 1]."""
+    token = tokenize(graph, text)
     single = [gram for gram in picked if " " not in gram]
     pairs = [word for gram in picked if " " in gram for word in gram.split(" ")]
     found = graph.add(

@@ -29,11 +29,13 @@ import functools
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
 import re
 import sys
+import unicodedata
 import warnings
 import zlib
 from collections import Counter
@@ -52,6 +54,8 @@ CHUNK = 4096  # rows in one call of the model
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # no other decoder is given foreign bytes
 MOST_PIXELS = 50_000_000  # of one picture: a small file may unfold to any size
 PIXELS = 2**17  # bytes of pictures in one call: networks need hundreds of times as many
+EDGES = (16, 32, 64, 128, 256, 512)  # tokens that texts are filled up to, each by its own length
+TOKENS = 2**11  # tokens of texts in one call
 BLOCK = 16 * CHUNK  # rows of a file taken together
 SCHEMA = "forgeline/signature@1"
 BOOLEANS = {"true": True, "false": False}
@@ -232,15 +236,16 @@ def flat(image: Any) -> Any:
 
 
 class Pictures:
-    """Cells of pictures, decoded as they are asked for: a slice is uint8 [N, H, W, C]."""
+    """Cells of pictures, decoded as they are asked for, uint8 [N, H, W, C]."""
 
     def __init__(
         self, cells: Cells, ask: Mapping[str, Any], missing: frozenset[str], base: Path | None, tally: Tally
     ) -> None:
         self.cells, self.ask, self.missing, self.base, self.tally = cells, ask, missing, base, tally
 
-    def __getitem__(self, part: slice) -> np.ndarray:
-        cells = self.cells[part]
+    def take(self, places: np.ndarray, axis: int = 0) -> np.ndarray:
+        """Some of them."""
+        cells = [self.cells[place] for place in places.tolist()]
         found = np.zeros((len(cells), self.ask["height"], self.ask["width"], self.ask["channels"]), np.uint8)
         for place, cell in enumerate(cells):
             if cell is None or (isinstance(cell, str) and (not cell.strip() or cell.strip() in self.missing)):
@@ -251,6 +256,152 @@ class Pictures:
             else:
                 found[place] = one
         return found
+
+
+# ---------------------------------------------------------------- tokens of texts
+
+
+WORDS_KEPT = 2**16  # whose ids are remembered: about 20 MB
+LONG = 64  # characters of a word; a longer one is not remembered, or a few odd cells would fill the memory
+READ = {  # part of tokenizer.json → the types of it that are read, and the fields needed
+    "model": (["WordPiece"], ["vocab", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word"]),
+    "normalizer": (["BertNormalizer"], ["clean_text", "handle_chinese_chars", "lowercase"]),
+    "pre_tokenizer": (["BertPreTokenizer"], []),
+    "post_processor": (["TemplateProcessing", "BertProcessing"], []),
+}
+SPACE = " \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # of Rust, where \v, \f, \x85 are not cleaned
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002b81f\U0002b920-\U0002ceaf"
+HAN += "\U0002f800-\U0002fa1f"  # all as BERT lists them; U+2B820 to U+2B91F are Han too, but not there
+MARKS = r"!-/:-@\[-`{-~"  # ASCII punctuation, which for BERT includes symbols such as $ and +
+
+
+class WordPiece:
+    """Text as the ids of [CLS], its pieces and [SEP]: those of `tokenizers`, with two differences.
+
+    Special tokens written in the text, such as "[MASK]", are plain text: what a user writes must not steer the model.
+    Characters younger than Unicode 8 (2015) are what this Python's unicodedata says; `tokenizers` knows neither their
+    marks nor their punctuation. They are rare scripts: emoji of any age, and what is not yet assigned, are alike.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """From the bytes of tokenizer.json, less its truncation and padding. Errors: ValueError."""
+        file = checked(data)
+        model, rules = file["model"], file["normalizer"]
+        self.vocabulary: dict[str, int] = model["vocab"]
+        self.unknown: int = self.vocabulary[model["unk_token"]]
+        self.prefix: str = model["continuing_subword_prefix"]
+        self.longest_word: int = model["max_input_chars_per_word"]
+        self.longest_piece = max(map(len, self.vocabulary))
+        self.first, self.last = ends(file["post_processor"])
+        self.clean, self.lower, accents = rules["clean_text"], rules["lowercase"], rules.get("strip_accents")
+        self.strip: bool = self.lower if accents is None else accents
+        space = SPACE if self.clean else SPACE + "\v\f\x85"
+        alone = MARKS + (HAN if rules["handle_chinese_chars"] else "")
+        # No rule reaches over white space, a mark or a Han character, so the runs between them can be remembered.
+        self.runs = re.compile(f"[{alone}]|[^{space}{alone}]+")
+        self.remembered = functools.lru_cache(WORDS_KEPT)(self.pieces)
+
+    def ids(self, text: str, most: int) -> list[int]:
+        """At most `most` ids (2 or more), of which the last is always [SEP]."""
+        found = [self.first]
+        for run in self.runs.findall(text):
+            found += self.remembered(run) if len(run) <= LONG else self.pieces(run)
+            if len(found) >= most:
+                break
+        return [*found[: most - 1], self.last]
+
+    def pieces(self, run: str) -> list[int]:
+        """The ids of a run of characters without white space."""
+        if self.clean:
+            run = "".join(each for each in run if not dropped(each))
+        if self.strip:
+            run = "".join(each for each in unicodedata.normalize("NFD", run) if unicodedata.category(each) != "Mn")
+        if self.lower:  # each character for itself, so that a sigma at the end is as any other
+            run = "".join(map(str.lower, run))
+        words = "".join(f" {each} " if punctuation(each) else each for each in run).split(" ")
+        return [piece for word in words for piece in self.split(word)]
+
+    def split(self, word: str) -> list[int]:
+        """The longest pieces of the vocabulary from left to right, or the unknown one where they do not reach."""
+        if len(word) > self.longest_word:
+            return [self.unknown]
+        found: list[int] = []
+        start = 0
+        while start < len(word):
+            prefix = self.prefix if start else ""
+            for end in range(min(len(word), start + self.longest_piece), start, -1):
+                if (piece := self.vocabulary.get(prefix + word[start:end])) is not None:
+                    break
+            else:
+                return [self.unknown]
+            found.append(piece)
+            start = end
+        return found
+
+
+def dropped(character: str) -> bool:
+    """Whether BERT cleans it away: control, format and private use; `tokenizers` keeps what is not assigned."""
+    return character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Co")
+
+
+def punctuation(character: str) -> bool:
+    """Whether it is a word of its own: Unicode's punctuation, and all of ASCII but letters and digits."""
+    return ("!" <= character <= "~" and not character.isalnum()) or unicodedata.category(character).startswith("P")
+
+
+def checked(data: bytes) -> Any:
+    """The contents of tokenizer.json. Errors: ValueError where it asks for what is not done here."""
+    try:
+        file = json.loads(data)
+    except ValueError as error:
+        raise ValueError(f"tokenizer.json is not JSON ({error})") from None
+    for part, (kinds, fields) in READ.items():
+        found = file.get(part) if isinstance(file, dict) else None
+        kind = found.get("type") if isinstance(found, dict) else None
+        if found is None or kind not in kinds:
+            raise ValueError(f"{part} {kind} of tokenizer.json is not supported, only {' or '.join(kinds)}")
+        if lacking := [field for field in fields if field not in found]:
+            raise ValueError(f"{part} of tokenizer.json lacks {', '.join(lacking)}")
+    if file["model"]["unk_token"] not in file["model"]["vocab"]:
+        raise ValueError(f"the unk_token {file['model']['unk_token']} of tokenizer.json is not in its vocab")
+    if added := [token["content"] for token in file.get("added_tokens", []) if not token["special"]]:
+        raise ValueError(f"added tokens of tokenizer.json that are not special are not supported: {added[:5]}")
+    return file
+
+
+def ends(rule: Mapping[str, Any]) -> tuple[int, int]:
+    """The ids of [CLS] and [SEP] in a post-processor. Errors: ValueError where it adds anything else."""
+    match rule:
+        case {"type": "BertProcessing", "cls": [_, int(first)], "sep": [_, int(last)]}:
+            return first, last
+        case {
+            "single": [{"SpecialToken": {"id": first}}, {"Sequence": {"id": "A"}}, {"SpecialToken": {"id": last}}],
+            "special_tokens": known,
+        }:
+            match known.get(first), known.get(last):
+                case {"ids": [int(one)]}, {"ids": [int(other)]}:
+                    return one, other
+    raise ValueError("post_processor of tokenizer.json is not supported, only one token before the text and one after")
+
+
+class Spelt:
+    """Texts as tokens, filled up as they are asked for."""
+
+    def __init__(self, texts: Sequence[str], pieces: WordPiece, most: int) -> None:
+        self.tokens = [pieces.ids(text, most) for text in texts]
+        lengths = np.array([len(each) for each in self.tokens], np.int64)
+        edges = np.array([*(edge for edge in EDGES if edge < most), most])
+        self.widths = edges[np.searchsorted(edges, lengths)]
+
+    def take(self, places: np.ndarray, axis: int = 0) -> np.ndarray:
+        """The tokens of some texts of one width, int64 [N, T], 0 after the last of each."""
+        found = np.zeros((len(places), self.widths[places[0]]), np.int64)
+        for row, place in zip(found, places.tolist()):
+            row[: len(self.tokens[place])] = self.tokens[place]
+        return found
+
+
+# ---------------------------------------------------------------- cells
 
 
 RULES = {"number": number, "category": token, "date": microseconds}
@@ -327,14 +478,14 @@ def nearest(name: str, given: Iterable[str]) -> str:
 
 
 def verify(folder: Path) -> dict[str, bytes]:
-    """Contents of model.onnx and signature.json, once every file in SHA256SUMS was found to match."""
+    """Contents of the files that are read to predict, once every file in SHA256SUMS was found to match."""
     try:
         lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         remedy = "Name the folder that holds model.onnx, signature.json and SHA256SUMS."
         raise BadRows("this is no release, SHA256SUMS cannot be read", where=folder, remedy=remedy) from None
     sums = {name.strip(" *"): digest for digest, _, name in (line.partition(" ") for line in lines)}
-    required = ["model.onnx", "signature.json"]
+    required = ["model.onnx", "signature.json", *(["tokenizer.json"] if "tokenizer.json" in sums else [])]
     contents = {name: content(folder / name) for name in [*required, *sums]}
     for name in contents:
         if hashlib.sha256(contents[name]).hexdigest() != sums.get(name):
@@ -368,6 +519,17 @@ class Reader:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         self.session = onnxruntime.InferenceSession(contents["model.onnx"], options, ["CPUExecutionProvider"])
+        self.asked = {each.name for each in self.session.get_inputs()}
+        self.texts = [each for each in self.inputs if each.get("tokens", {}).get("tensor") in self.asked]
+        self.pieces = [self.spelling(folder, contents)] if self.texts else []
+
+    def spelling(self, folder: Path, contents: Mapping[str, bytes]) -> WordPiece:
+        """What makes tokens of texts. Errors: BadRows where it is not the one that the signature names."""
+        data = contents.get("tokenizer.json", b"")
+        if hashlib.sha256(data).hexdigest() != self.signature["tokenizer"]:
+            remedy = "Fetch the release again from where it was made."
+            raise BadRows("tokenizer.json is not the one that signature.json names", where=folder, remedy=remedy)
+        return WordPiece(data)
 
     def predict(self, columns: Mapping[str, Cells], base: Path | None = None) -> Predictions:
         """Predictions for rows given as columns, one for each row; paths of pictures are relative to `base`, and not
@@ -379,7 +541,12 @@ class Reader:
             if len(columns[name]) != len(columns[names[0]]):
                 raise BadRows(f"columns {names[0]} and {name} do not have the same number of cells")
         tally = Tally({("not read by the model", name): 0 for name in columns if name not in names})
-        feeds = {each["tensor"]: self.feed(each, columns[each["name"]], tally, base) for each in self.inputs}
+        feeds: dict[str, Any] = {
+            each["tensor"]: self.feed(each, columns[each["name"]], tally, base) for each in self.inputs
+        }
+        for pieces, each in itertools.product(self.pieces, self.texts):
+            texts, ask = feeds[each["tensor"]][:, 0].tolist(), each["tokens"]
+            feeds[ask["tensor"]] = Spelt(texts, pieces, ask["most"])
         scores = self.scores(feeds, len(columns[names[0]]))
         if self.classes:
             return Predictions(self.labels(scores), scores, None, tally)
@@ -418,17 +585,31 @@ class Reader:
         sizes = [each["height"] * each["width"] * each["channels"] for each in self.inputs if each["kind"] == "image"]
         return min(CHUNK, max(2, PIXELS // sum(sizes))) if sizes else CHUNK
 
-    def scores(self, feeds: Mapping[str, np.ndarray | Pictures], rows: int) -> np.ndarray:
+    def batches(self, feeds: Mapping[str, Any], rows: int) -> Iterator[np.ndarray]:
+        """Rows that are asked about in one call: all that have texts of about one length, some at a time.
+
+        So the tokens that a row is filled up to depend on that row alone, and with them the last bits of its answer.
+        """
+        spelt = [each for each in feeds.values() if isinstance(each, Spelt)]
+        if not spelt:
+            yield from (np.arange(at, min(at + self.chunk, rows)) for at in range(0, rows, self.chunk))
+            return
+        kinds, kind = np.unique(np.stack([each.widths for each in spelt]), axis=1, return_inverse=True)
+        for place, widths in enumerate(kinds.T):
+            alike = np.flatnonzero(kind == place)
+            size = min(self.chunk, max(2, TOKENS // int(widths.sum())))
+            yield from (alike[at : at + size] for at in range(0, len(alike), size))
+
+    def scores(self, feeds: Mapping[str, Any], rows: int) -> np.ndarray:
         """The model's output for every row, at least two and at most `chunk` rows a call."""
         width, dtype = (len(self.classes), np.float32) if self.classes else (1, np.float64)
-        parts = [np.zeros((0, width), dtype=dtype)]
-        chunk = self.chunk
-        for start in range(0, rows, chunk):
-            batch = {name: values[start : start + chunk] for name, values in feeds.items()}
-            if rows - start == 1:
+        found = np.zeros((rows, width), dtype=dtype)
+        for places in self.batches(feeds, rows) if rows else ():
+            batch = {name: values.take(places, axis=0) for name, values in feeds.items() if name in self.asked}
+            if len(places) == 1:
                 batch = {name: values.repeat(2, axis=0) for name, values in batch.items()}
-            parts.append(self.session.run([self.signature["output"]], batch)[0][: rows - start])
-        return np.concatenate(parts)
+            found[places] = self.session.run([self.signature["output"]], batch)[0][: len(places)]
+        return found
 
     def labels(self, scores: np.ndarray) -> list[Any]:
         """The class of each row: by the threshold on the positive class, else the most probable one."""

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from forgeline import catalog, models, records, spec
+from forgeline.engine import assemble
 from forgeline.records import Calibration, Member, Number, Table
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def compress(
 ) -> records.Compression:
     """The smallest subset within `most_loss`; under a time budget the fastest, by measurement."""
     data = models.data_of(snapshot, refinement, work)
-    options = frontier(int(MODELS * ask.most_bytes), training, plan, data, work)
-    allowed = affordable(options, ask)
+    encoder = refinement.facts.encoder
+    most_bytes = ask.most_bytes(encoder.weights.size_bytes if encoder else 0)
+    options = frontier(int(MODELS * most_bytes), training, plan, encoder, data, work)
+    allowed = affordable(options, ask.most_loss, most_bytes)
     full = options[0]
     signature = signature_of(snapshot, refinement, evaluate, work)
     graphs = {"full": models.draw(full.members, full.calibration, refinement, work)}
@@ -96,7 +99,12 @@ def spread(members: list[Member]) -> list[Member]:
 
 
 def frontier(
-    most_bytes: int, training: records.Training, plan: records.Plan, data: models.Data, work: Workspace
+    most_bytes: int,
+    training: records.Training,
+    plan: records.Plan,
+    encoder: records.Encoder | None,
+    data: models.Data,
+    work: Workspace,
 ) -> list[Option]:
     """The whole ensemble, then one member fewer at a time: the one whose bytes and operations cost least score.
 
@@ -122,9 +130,10 @@ def frontier(
         calibration = training.facts.calibration if same else models.calibrate(p_NK, data, picked)
         value = sign * models.score(metric, models.calibrated(p_NK, calibration), data, picked)
         loss = 0.0 if base is None else (value - base) / max(abs(base), 1e-12)
-        whole = size_of(members), operations(members)
-        small = fewer(members, most_bytes)
-        return Option(small, calibration, loss, size_of(small), operations(small), whole), value
+        beside = encoder.weights.size_bytes if encoder and any(map(reads_features, members)) else 0
+        whole = size_of(members) + beside, operations(members)
+        small = fewer(members, most_bytes - beside)
+        return Option(small, calibration, loss, size_of(small) + beside, operations(small), whole), value
 
     first, base = option([member.candidate for member in ensemble], None)
     options = [first]
@@ -146,18 +155,23 @@ def saved(before: Option, after: Option) -> float:
     return (2 - bytes_after / bytes_before - flops_after / max(flops_before, 1.0)) / 2 + 1e-9
 
 
+def reads_features(member: Member) -> bool:
+    """Whether a member reads the features of a pretrained encoder, which then ships beside it."""
+    return "embedded" in getattr(catalog.load("families", member.family), "SEES", ())
+
+
 def size_of(members: Sequence[Member]) -> int:
     """Bytes of the members' graphs."""
     return sum(unit.model.size_bytes for member in members for unit in member.shipped)
 
 
-def affordable(options: list[Option], ask: spec.Compress) -> list[Option]:
+def affordable(options: list[Option], most_loss: float, most_bytes: int) -> list[Option]:
     """Options within the loss and the size that are allowed; where none is, the best of those within the size.
 
     The loss that is allowed is `most_loss` for all bytes and operations, and for a share of them as small a share.
     """
-    small = [option for option in options if option.size_bytes <= ask.most_bytes] or options[-1:]
-    within = [option for option in small if option.loss <= ask.most_loss * saved(options[0], option)]
+    small = [option for option in options if option.size_bytes <= most_bytes] or options[-1:]
+    within = [option for option in small if option.loss <= most_loss * saved(options[0], option)]
     return within or [min(small, key=lambda each: each.loss)]
 
 
@@ -197,6 +211,7 @@ def probe_rows(refinement: records.Refinement, work: Workspace, rows: int = 16) 
 def latencies(model: bytes, rows: dict[str, np.ndarray]) -> np.ndarray:
     """Seconds of one-row answers (padded to two rows, as every reader asks), one value a call."""
     session = models.open_session(model)
+    rows = {each.name: rows[each.name] for each in session.get_inputs()}
     count = len(next(iter(rows.values())))
     seconds = []
     for call in range(LATENCY_CALLS):
@@ -227,10 +242,12 @@ def signature_of(
             **({"map": each.map} if each.map else {}),
             **({"levels": levels[each.name]} if each.name in levels else {}),
             **dict(zip(("height", "width", "channels"), each.shape)),
+            **tokens_of(index, each.name, refinement),
         }
         for index, each in enumerate(refinement.facts.inputs)
     ]
     binary = facts.task == "binary"
+    reads = [ref for ref in refinement.facts.table if ref.name == models.TOKENIZER]
     return {
         "schema": "forgeline/signature@1",
         "task": facts.task,
@@ -243,7 +260,16 @@ def signature_of(
         "missing_category": "\u0000",
         "missing_date": int(np.iinfo(np.int64).min),
         "output": "prediction" if facts.task == "regression" else "probabilities",
+        **({"tokenizer": reads[0].digest} if reads else {}),
     }
+
+
+def tokens_of(index: int, column: str, refinement: records.Refinement) -> dict[str, Any]:
+    """By which tensor the tokens of a text enter, and how many there may be; nothing where there is no encoder."""
+    encoder = refinement.facts.encoder
+    if encoder is None or column not in refinement.facts.texts:
+        return {}
+    return {"tokens": {"tensor": assemble.tokens_of(models.tensor(index)), "most": encoder.tokens}}
 
 
 def record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -149,7 +150,8 @@ def sealed(
     asked_N = models.sample(models.judged(facts.kept, data), OVERFIT_ROWS)
     picked = work.array(files["ids.npy"])[asked_N]
     shipped = work.get(facts.model)
-    beside = models.ask_all([models.Question("train", shipped, picked)], facts.signature, snapshot.facts.digest, work)
+    ask_all = partial(models.ask_all, signature=facts.signature, work=work, tokenizer=files.get(models.TOKENIZER))
+    beside = ask_all([models.Question("train", shipped, picked)], snapshot=snapshot.facts.digest)
     digest = assessment.facts.test_digest
     if digest is None:
         return None, beside, 0
@@ -161,7 +163,7 @@ def sealed(
         questions += [models.Question("baseline.linear", work.get(linear), rows_N)]
     if facts.full.digest != facts.model.digest:
         questions += [models.Question("full", work.get(facts.full), rows_N)]
-    answers = models.ask_all(questions, facts.signature, home, work)
+    answers = ask_all(questions, snapshot=home)
     p_NK = answers.pop("shipped", None)
     if p_NK is None:
         return None, beside, reads

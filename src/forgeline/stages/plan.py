@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -10,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from forgeline import catalog, experience, kinds, models, portfolio, records, spec
+from forgeline import catalog, experience, kinds, models, networks, portfolio, records, spec
 from forgeline.contest import GROWTH, at, at_share, expected
 from forgeline.engine import compatible
-from forgeline.engine.controller import PROBES
 from forgeline.errors import BadInput
+from forgeline.networks import STRAIGHT
 from forgeline.records import Candidate, Number, Table
 
 if TYPE_CHECKING:
     from forgeline.workspace import Workspace
 
-STRAIGHT = "linear"
-"""The family that thins its rows itself."""
 FEATURES = 20
 """Features of a typical table that the portfolio was learned on."""
 LEAST_ROWS = 10_000
@@ -52,9 +49,12 @@ def plan(
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
     allowed = allowance(budget, work)
     cores = work.workers.count if budget.units is None else None
-    priced = stretched(priced, train, shape, folds, allowed, cores)
+    asked = {name for name, options in families(train) if options}
+    found = networks.evidence(priced, shape, snapshot, refinement, work)
+    priced, decision = networks.ordered(priced, asked, shape, folds, allowed, cores, found)
     priced = opened(sampled(priced, shape, folds, allowed, work.workers.memory_bytes), shape, folds, allowed)
     judged = judge(priced, folds, budget, work)
+    encoder = refinement.facts.encoder
     higher = bool(catalog.load("metrics", metric).higher_is_better)
     fitting = [each for each in judged if each.fits]
     return records.Plan(
@@ -73,7 +73,11 @@ def plan(
             "plan.work": Number(value=sum(each.cost.work for each in fitting) * folds, unit="work units"),
             "plan.memory": Number(value=work.workers.memory_bytes, unit="bytes a worker", measured=True),
         },
-        tables=[table(judged, folds), *([borrowed_table(lent)] if lent else [])],
+        tables=[
+            table(judged, folds),
+            *([networks.table(decision, found, encoder, judged)] if encoder and decision.way else []),
+            *([borrowed_table(lent)] if lent else []),
+        ],
     )
 
 
@@ -322,43 +326,6 @@ def allowance(budget: spec.Budget, work: Workspace) -> float:
     return left
 
 
-def stretched(
-    priced: list[Candidate],
-    train: spec.Train,
-    shape: kinds.Shape,
-    folds: int,
-    allowed: float,
-    cores: int | None,
-    *,
-    part: float = 0.6,
-) -> list[Candidate]:
-    """The candidates, those that see pictures in front, as large and with as many steps as the budget bears.
-
-    Beside the baseline and the cheapest of the others, the first of them may take a `part` of it, each one after it as
-    much of what is left by then. Under a time budget, of `cores`, no fold may take longer than lets all folds end in
-    time: two probes at once, then the others. A setting that was asked for stays as it is.
-    """
-    asked = {name for name, options in families(train) if options}
-    seeing = [each for each in priced if getattr(catalog.load("families", each.family), "SEES", False)]
-    if not seeing:
-        return priced
-    others = [each for each in priced if each not in seeing]
-    straight = [each for each in others if each.family == STRAIGHT][:1]
-    bending = sorted(each.cost.work for each in others if each.family != STRAIGHT)[:1]
-    left = max(0.0, allowed - folds * (sum(each.cost.work for each in straight) + sum(bending)))
-    waves = folds if cores in (None, 1) else 1 + math.ceil((folds - PROBES) / cores)
-    found = []
-    for each in seeing:
-        if each.family in asked:
-            found.append(each)
-            continue
-        most = min(left / folds, left / ((cores or 1) * waves))
-        setting = catalog.load("families", each.family).brief(shape, each.setting, part * most)
-        found.append(candidate(each.name, each.family, setting, shape))
-        left -= folds * found[-1].cost.work
-    return [*straight, *found, *(each for each in others if each not in straight)]
-
-
 def sampled(
     priced: list[Candidate], shape: kinds.Shape, folds: int, allowed: float, memory_bytes: int
 ) -> list[Candidate]:
@@ -391,7 +358,7 @@ def opened(
     times what is expected to be needed, the bounded setting stands in its place; else it goes before it.
     """
     first = next((each for each in priced if each.family != STRAIGHT), priced[0])
-    if getattr(catalog.load("families", first.family), "SEES", False):
+    if any(getattr(catalog.load("families", each.family), "SEES", ()) for each in priced):
         return priced
     brief = getattr(catalog.load("families", first.family), "brief", None)
     some, most = at(shape, first.share), part * allowed / folds

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forgeline import developing, mending, models, partition, recipes, records, review, spec
+from forgeline import developing, mending, models, partition, pretrained, recipes, records, review, spec
 from forgeline.engine import arrays as tables
-from forgeline.engine import encode, split
+from forgeline.engine import encode, split, words
 from forgeline.errors import BadInput, choices
 from forgeline.recipes import Material, Verdict
 from forgeline.records import Finding, Input, Kind, Number, Step, Table
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 FOLDS = ((100_000, 5), (400_000, 3))
 """Folds up to this many training rows; 2 beyond."""
-PICTURE_FOLDS = 3
-"""Folds where there are pictures, whose models take long."""
+SEEN_FOLDS = ((5_000, 3), (10**12, 2))
+"""Where networks see raw columns, which takes long: of many rows half are enough for each, and both train at once."""
 
 
 @dataclass
@@ -62,6 +62,7 @@ def refine(
     Errors: BadInput when a fix is named that this stage cannot apply, or no column is left.
     """
     facts = snapshot.facts
+    encoder = pretrained.find(ask.encoder, work.base) if ask.encoder else None
     sealed = work.array(assessment.facts.split)
     ids = np.flatnonzero(sealed == 0)
     frame = work.frame(facts.digest)
@@ -80,14 +81,20 @@ def refine(
         if each.kind == "image"
     }
     arrays = tables.from_frame(sheet.frame, [(each.name, sheet.kinds[each.name]) for each in inputs], shown)
-    fold_N = folds_of(sheet.frame, y_N, [each.name for each in inputs], snapshot, assessment)
+    arrays = replace(arrays, texts=words.lengths(arrays))
+    read = pretrained.read(encoder, arrays, work) if encoder and arrays.texts else None
+    if read:
+        arrays = replace(arrays, tokens=read.tokens, embedded=read.embedded)
+    names = [each.name for each in inputs]
+    fold_N = folds_of(sheet.frame, y_N, names, snapshot, assessment, long=bool(shown or read))
     table = [work.put(data, name) for name, data in tables.save(arrays).items()]
     table += [work.put_array(y_N, "target.npy"), work.put_array(sheet.ids, "ids.npy")]
     table += [] if weight_N is None else [work.put_array(weight_N, "weight.npy")]
+    table += read.files if read else []
     assert facts.task is not None
     material = Material(arrays, y_N, fold_N, facts.task, table, work)
     chosen, filter_, pairs = fit_recipes(sheet, material)
-    return record(sheet, material, chosen, filter_, pairs, snapshot)
+    return record(sheet, material, chosen, filter_, pairs, snapshot, read.facts if read else None)
 
 
 # ---------------------------------------------------------------- what is mended
@@ -207,14 +214,19 @@ def folds_of(
     columns: list[str],
     snapshot: records.Snapshot,
     assessment: records.Assessment,
+    *,
+    long: bool,
 ) -> np.ndarray:
     """uint8 fold of each row, two folds or more: by time, by group, else stratified with equal rows together.
+
+    `long`: whether models will be networks that see pictures or texts.
 
     Errors: BadInput when there are too few rows to learn from.
     """
     facts = assessment.facts
-    pictured = any(each.kind == "image" and each.name in columns for each in snapshot.facts.columns)
-    count = fold_count(len(y_N), y_N, snapshot.facts.task, PICTURE_FOLDS if pictured else FOLDS[0][1])
+    seen = len(y_N) if long else 0
+    most = next(count for limit, count in SEEN_FOLDS if seen <= limit) if seen else FOLDS[0][1]
+    count = fold_count(len(y_N), y_N, snapshot.facts.task, most)
     classes = len(np.unique(y_N))
     if len(y_N) < 4 or classes < 2:
         raise BadInput(
@@ -287,6 +299,7 @@ def record(
     filter_: Verdict,
     pairs: Verdict,
     snapshot: records.Snapshot,
+    encoder: records.Encoder | None,
 ) -> records.Refinement:
     """What refine gives."""
     facts = snapshot.facts
@@ -321,6 +334,10 @@ def record(
             features=len(last.features),
             flags=last.flags,
             rows=len(sheet.ids),
+            plain=last.plain,
+            texts=material.arrays.texts,
+            tokens=dict(zip(material.arrays.texts, material.arrays.lengths)),
+            encoder=encoder,
         ),
         numbers={
             "features": Number(value=len(last.features), unit="features"),

@@ -45,6 +45,7 @@ def release(
         "predict.py": resources.files("forgeline.serving").joinpath("reader.py").read_bytes(),
     }
     digest = digest_of(files)
+    files |= tokenizer(files["signature.json"], refinement, work)
     done = [snapshot, assessment, refinement, plan, training, compression, evaluation]
     about = describe(name, licence, digest, done, work)
     files["forgeline.json"] = json.dumps(about, ensure_ascii=False, indent=1).encode()
@@ -56,6 +57,14 @@ def release(
     return records.Release(
         facts=records.ReleaseFacts(name=name, digest=digest, files=decided, licence=licence),
     )
+
+
+def tokenizer(signature: bytes, refinement: records.Refinement, work: Workspace) -> dict[str, bytes]:
+    """What makes tokens of texts, where the model reads them; the signature, which the digest covers, names its own."""
+    if "tokenizer" not in json.loads(signature):
+        return {}
+    found = next(ref for ref in refinement.facts.table if ref.name == models.TOKENIZER)
+    return {models.TOKENIZER: work.get(found)}
 
 
 def digest_of(files: dict[str, bytes]) -> str:

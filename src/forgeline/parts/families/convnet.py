@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forgeline.engine import decaying, link, pixels
+from forgeline.engine import decaying, headed, pixels
 from forgeline.engine.graph import Graph
 from forgeline.kinds import Setting, Shape, Space, TrainRows
 from forgeline.records import Cost
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from forgeline.engine.seeds import Seed
 
 REQUIRES = ("torch", "deep")
-SEES = True
+SEES = ("image",)
 REFITS = 0
 """The mean of its fold models ships."""
 TOLERANCE = 1e-4
@@ -31,8 +30,6 @@ JUDGED_ROWS = 2_000
 """Held-out rows that are looked at while it is trained."""
 CHECKS = 6
 """Times in a whole schedule that the loss on them is looked at."""
-BESIDE = 64
-"""Units for the columns that are no pictures."""
 PROCESS_BYTES = 450 * 2**20
 """A worker before any data: Python with torch loaded."""
 SPEED, ACTIVATION_SECONDS = 6.5e10, 8e-9
@@ -157,36 +154,29 @@ class ConvNet:
         """Make the module; the rows as tensors."""
         import torch
 
-        beside = rows.x_NF[:, : beside_of(self.shape)]
-        self.center_F, self.scale_F = beside.mean(axis=0), beside.std(axis=0)
-        self.scale_F[self.scale_F == 0] = 1.0
+        shape = self.shape
+        self.head = headed.head_of(
+            *(rows.x_NF, rows.y_N, shape.task, shape.outputs, shape.quantile, beside_of(shape)),
+        )
         torch.manual_seed(self.seed.child("weights").integer)
         module: Any
-        trunks = [layers_of(size, self.setting) for size in self.shape.pictures]
-        self.module = module = network(trunks, beside.shape[1], link.scores(self.shape.task, self.shape.outputs))
-        for trunk, pictures in zip(module.trunks, rows.pictures):
+        trunks = [layers_of(size, self.setting) for size in shape.pictures]
+        self.module = module = network(trunks, beside_of(shape), self.head.scores)
+        for trunk, pictures in zip(module.bodies, rows.seen):
             center, scale = light_of(pictures)
             trunk.center.fill_(center)
             trunk.scale.fill_(scale)
-        self.lowest, self.highest = float(rows.y_N.min()), float(rows.y_N.max())
         return self.tensors(rows)
 
     def tensors(self, rows: TrainRows) -> Batch:
         """Pictures as bytes [N, C, H, W], the other columns standardised, targets, weights where there are any."""
         import torch
 
-        found = {"y": torch.from_numpy(rows.y_N), "x": torch.from_numpy(self.beside(rows.x_NF))}
-        for place, pictures in enumerate(rows.pictures):
+        found = headed.targets(rows.y_N, rows.weight_N, self.shape.task)
+        found["x"] = torch.from_numpy(self.head.beside.of(rows.x_NF))
+        for place, pictures in enumerate(rows.seen):
             found[f"picture_{place}"] = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
-        if self.shape.task == "regression":
-            found["y"] = found["y"].float()
-        if rows.weight_N is not None:
-            found["weight"] = torch.from_numpy(rows.weight_N.astype(np.float32))
         return found
-
-    def beside(self, x_NF: np.ndarray) -> np.ndarray:
-        """The columns that are no pictures, in standard units."""
-        return np.asarray((x_NF[:, : beside_of(self.shape)] - self.center_F) / self.scale_F, np.float32)
 
     @property
     def batch(self) -> int:
@@ -211,25 +201,12 @@ class ConvNet:
 
     def loss(self, module: Any, batch: Batch) -> torch.Tensor:
         """The mean, weighted where rows have weights."""
-        each_B = self.losses(module(batch["x"], *shown(batch)), batch["y"])
-        return each_B.mean() if "weight" not in batch else (each_B * batch["weight"]).sum() / batch["weight"].sum()
-
-    def losses(self, score_BS: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Of each row; `y` are values or classes [B], or shares of classes [B, K]."""
-        from torch.nn import functional
-
-        if self.shape.task == "regression":
-            error_B = y - score_BS[:, 0]
-            quantile = self.shape.quantile
-            return error_B**2 if quantile is None else (quantile - (error_B < 0).float()) * error_B
-        if self.shape.task == "binary":
-            target_B = y.float() if y.ndim == 1 else y[:, 1]
-            return functional.binary_cross_entropy_with_logits(score_BS[:, 0], target_B, reduction="none")
-        return functional.cross_entropy(score_BS, y, reduction="none")
+        shown = (batch[f"picture_{place}"] for place in range(len(self.shape.pictures)))
+        return self.head.mean_loss(module(batch["x"], *shown), batch)
 
     def weight(self, batch: Batch) -> float:
         """Rows, or their weights."""
-        return float(batch["weight"].sum()) if "weight" in batch else float(len(batch["y"]))
+        return headed.weight_of(batch)
 
     def fitted(self, done: float, steps: int) -> FittedConvNet:
         """The module, as it is now."""
@@ -246,11 +223,6 @@ def light_of(pictures: np.ndarray) -> tuple[float, float]:
     """Mean and spread of the light of a sample of pictures."""
     some = pictures[np.linspace(0, len(pictures) - 1, min(1_000, len(pictures))).astype(int)]
     return float(some.mean()), float(some.std()) or 1.0
-
-
-def shown(batch: Batch) -> Iterator[torch.Tensor]:
-    """The pictures of a batch, column by column."""
-    return (batch[f"picture_{place}"] for place in range(len(batch)) if f"picture_{place}" in batch)
 
 
 def network(trunks: list[list[Layer]], beside: int, scores: int) -> torch.nn.Module:
@@ -304,22 +276,8 @@ def network(trunks: list[list[Layer]], beside: int, scores: int) -> torch.nn.Mod
                 h = block(h)
             return h.mean((2, 3))
 
-    class Network(nn.Module):
-        """Trunks, and a layer for the other columns, into one head."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.trunks = nn.ModuleList(map(Trunk, trunks))
-            self.beside = nn.Linear(beside, BESIDE) if beside else None
-            seen = sum(layers[-1].outside for layers in trunks)
-            self.head = nn.Linear(seen + (BESIDE if beside else 0), scores)
-
-        def forward(self, x: torch.Tensor, *pictures: torch.Tensor) -> torch.Tensor:
-            parts = [trunk(picture) for trunk, picture in zip(self.trunks, pictures)]
-            parts += [] if self.beside is None else [torch.relu(self.beside(x))]
-            return self.head(torch.cat(parts, 1))  # type: ignore[no-any-return]
-
-    made = Network()
+    seen = sum(layers[-1].outside for layers in trunks)
+    made = headed.network([Trunk(layers) for layers in trunks], seen, beside, scores)
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -338,31 +296,14 @@ class FittedConvNet:
         made = self.made
         seen = (torch.from_numpy(np.ascontiguousarray(each)).permute(0, 3, 1, 2) for each in pictures)
         with torch.no_grad():
-            score_NS = made.module(torch.from_numpy(made.beside(x_NF)), *seen).double().numpy()
-        if made.shape.task == "regression":
-            return np.asarray(np.clip(score_NS, made.lowest, made.highest))
-        return link.predictions(score_NS, made.shape.task)
+            score_NS = made.module(torch.from_numpy(made.head.beside.of(x_NF)), *seen).double().numpy()
+        return made.head.predictions(score_NS)
 
     def graph(self, graph: Graph, x: str, *pictures: str) -> str:
         """The same; norms are part of the weights of their convolutions."""
         module: Any = self.made.module
-        parts = [draw_trunk(trunk, graph, picture) for trunk, picture in zip(module.trunks, pictures)]
-        if module.beside is not None:
-            parts.append(graph.add("Relu", self.draw_beside(module.beside, graph, x)))
-        joined = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
-        score = graph.add("Gemm", joined, *(graph.constant(each) for each in dense(module.head)))
-        if self.made.shape.task == "regression":
-            ends = graph.constant(self.made.lowest), graph.constant(self.made.highest)
-            return graph.add("Min", graph.add("Max", score, ends[0]), ends[1])
-        return link.draw(graph, score, self.made.shape.task)
-
-    def draw_beside(self, layer: Any, graph: Graph, x: str) -> str:
-        """The columns that are no pictures, in standard units, through a layer."""
-        made = self.made
-        places = graph.constant(np.arange(beside_of(made.shape)), np.int64)
-        own = graph.add("Sub", graph.add("Gather", x, places, axis=1), graph.constant(made.center_F))
-        own = graph.add("Div", own, graph.constant(made.scale_F))
-        return graph.add("Gemm", own, *(graph.constant(each) for each in dense(layer)))
+        parts = [draw_trunk(trunk, graph, picture) for trunk, picture in zip(module.bodies, pictures)]
+        return self.made.head.draw(graph, module, x, parts)
 
 
 def draw_trunk(trunk: Any, graph: Graph, picture: str) -> str:
@@ -392,8 +333,3 @@ def draw_convolution(layer: Any, graph: Graph, x: str) -> str:
     weights = graph.constant(kernel), graph.constant(shift - mean * factor)
     strides = list(layer.conv.stride)
     return graph.add("Conv", x, *weights, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=strides)
-
-
-def dense(layer: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [inputs, outputs] and bias of a linear layer."""
-    return layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy()
