@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from forgeline import catalog, experience, kinds, models, portfolio, records, spec
+from forgeline import catalog, experience, kinds, models, portfolio, records, sketching, spec
 from forgeline.contest import GROWTH, at, at_share, expected
 from forgeline.engine import compatible
 from forgeline.engine.controller import PROBES
@@ -52,7 +53,10 @@ def plan(
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
     allowed = allowance(budget, work)
     cores = work.workers.count if budget.units is None else None
-    priced = stretched(priced, train, shape, folds, allowed, cores)
+    draft = stretched(priced, train, shape, folds, allowed, cores)
+    looks = sketching.look(draft, asked_for(train), shape, refinement, budget.units, work)
+    allowed = max(0.0, allowed - looks.seconds * work.workers.count)
+    priced = stretched(priced, train, shape, folds, allowed, cores, looks.paces)
     priced = opened(sampled(priced, shape, folds, allowed, work.workers.memory_bytes), shape, folds, allowed)
     judged = judge(priced, folds, budget, work)
     higher = bool(catalog.load("metrics", metric).higher_is_better)
@@ -66,6 +70,7 @@ def plan(
             seconds_limit=budget.seconds,
             memory_limit=budget.memory_bytes,
             borrowed={each.name: each.run for each in lent},
+            paces=looks.paces,
         ),
         numbers={
             "plan.candidates": Number(value=len(judged), unit="candidates"),
@@ -73,7 +78,11 @@ def plan(
             "plan.work": Number(value=sum(each.cost.work for each in fitting) * folds, unit="work units"),
             "plan.memory": Number(value=work.workers.memory_bytes, unit="bytes a worker", measured=True),
         },
-        tables=[table(judged, folds), *([borrowed_table(lent)] if lent else [])],
+        tables=[
+            table(judged, folds),
+            *sketching.tables(judged, looks, shape, folds, allowed, budget.units is None, work.seed),
+            *([borrowed_table(lent)] if lent else []),
+        ],
     )
 
 
@@ -284,6 +293,11 @@ def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def asked_for(train: spec.Train) -> set[str]:
+    """Families that are given a setting."""
+    return {name for name, options in families(train) if options}
+
+
 def competes(name: str) -> bool:
     """Whether a family competes unasked: its package is there, its models keep no rows, it says nothing else."""
     module = catalog.load("families", name)
@@ -329,6 +343,7 @@ def stretched(
     folds: int,
     allowed: float,
     cores: int | None,
+    paces: Mapping[str, float] | None = None,
     *,
     part: float = 0.6,
 ) -> list[Candidate]:
@@ -336,9 +351,10 @@ def stretched(
 
     Beside the baseline and the cheapest of the others, the first of them may take a `part` of it, each one after it as
     much of what is left by then. Under a time budget, of `cores`, no fold may take longer than lets all folds end in
-    time: two probes at once, then the others. A setting that was asked for stays as it is.
+    time: two probes at once, then the others. A setting that was asked for stays as it is. `paces`: what a second by
+    the price list was measured to take, of families that were looked at.
     """
-    asked = {name for name, options in families(train) if options}
+    asked, paces = asked_for(train), paces or {}
     seeing = [each for each in priced if getattr(catalog.load("families", each.family), "SEES", False)]
     if not seeing:
         return priced
@@ -352,10 +368,11 @@ def stretched(
         if each.family in asked:
             found.append(each)
             continue
+        pace = paces.get(each.family, 1.0)
         most = min(left / folds, left / ((cores or 1) * waves))
-        setting = catalog.load("families", each.family).brief(shape, each.setting, part * most)
+        setting = catalog.load("families", each.family).brief(shape, each.setting, part * most / pace)
         found.append(candidate(each.name, each.family, setting, shape))
-        left -= folds * found[-1].cost.work
+        left -= folds * found[-1].cost.work * pace
     return [*straight, *found, *(each for each in others if each not in straight)]
 
 
