@@ -83,6 +83,16 @@ def test_under_a_time_budget_seconds_of_all_workers_are():
     assert purse.left([*pen.results, ("c", 0)], pen.results) == 10 * 2 - purse.price("c", pen.results) / 2
 
 
+def test_a_family_that_was_looked_at_before_the_plan_has_its_own_pace_until_its_units_tell():
+    pen = Pen([candidate("a", "linear"), candidate("c", "kernel", 3.0)], {"a": 1.0})
+    purse = contest.Purse(pen, None, lambda: 10.0, {"kernel": 0.25, "linear": 0.25})
+    assert purse.price("c", {}) == purse.price("c", pen.results) == contest.UNIT_SECONDS + 3.0 * 0.25
+    akin = Pen([candidate("a", "linear"), candidate("b", "linear", 3.0)], {"a": 1.0})
+    purse = contest.Purse(akin, None, lambda: 10.0, {"linear": 0.25})
+    seen = (2 * (4.0 - contest.UNIT_SECONDS) + 0.25 * contest.PRIOR) / (2 * 2.0 + contest.PRIOR)
+    assert purse.price("b", akin.results) == pytest.approx(contest.UNIT_SECONDS + 3.0 * seen)
+
+
 # ---------------------------------------------------------------- the search
 
 SHAPE = kinds.Shape(2_000, 5, "regression", 1)

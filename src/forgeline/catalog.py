@@ -181,9 +181,9 @@ def option(part: dict[str, Any], key: str, known: dict[str, Any], where: str) ->
 
 
 def requires(module: Any, package: str) -> bool:
-    """Whether a part says that it needs a package."""
+    """Whether a part says that it needs a package, or one that cannot do without it."""
     needs: tuple[str, str] = getattr(module, "REQUIRES", ("", ""))
-    return needs[0] == package
+    return needs[0] == package or (package == "torch" and needs[0] == "transformers")
 
 
 def source_digest(entry: Entry) -> str:

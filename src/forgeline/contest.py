@@ -129,12 +129,15 @@ class Purse:
     """Work units; None under a time budget."""
     remaining: Callable[[], float]
     """Seconds until fold models must be ended."""
+    paces: Mapping[str, float] = field(default_factory=dict)
+    """Of families that were looked at before the plan: what a second by the price list was measured to take."""
 
     def price(self, name: str, results: Results) -> float:
         """What one more fold of a candidate takes: what its own folds took, else its predicted cost.
 
         A prediction is corrected by the steps that the family's candidates needed so far, up to all steps of the
-        setting, and by the pace: what a counted work unit took, in the family or, where nothing is known of it, in all.
+        setting, and by the pace: what a counted work unit took, in the family or, where nothing is known of it, in all;
+        of a family that was looked at before the plan, what was measured then, until units of its own tell more.
         """
         own = [self.spent(unit) for (other, _), unit in results.items() if unit and other == name]
         if own:
@@ -145,9 +148,11 @@ class Purse:
         predicted = sum(self.bench.candidates[unit.candidate].cost.work for unit in akin)
         needed = sum(unit.work for unit in akin) / predicted if akin else 1.0
         fixed = UNIT_SECONDS if self.limit is None else 0.0
-        counted = sum(unit.work for unit in akin or done)
-        taken = sum(max(self.spent(unit) - fixed, 0.0) for unit in akin or done)
-        pace = (taken + PRIOR) / (counted + PRIOR)
+        looked = self.paces.get(candidate.family)
+        telling = akin or (done if looked is None else [])
+        counted = sum(unit.work for unit in telling)
+        taken = sum(max(self.spent(unit) - fixed, 0.0) for unit in telling)
+        pace = (taken + PRIOR * (1.0 if looked is None else looked)) / (counted + PRIOR)
         return fixed + min(candidate.cost.work * needed, candidate.cost.work / candidate.done) * pace
 
     def left(self, named: Sequence[Key], results: Results) -> float:

@@ -7,7 +7,7 @@ Rests on units. Shapes: H held rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -148,13 +148,15 @@ def ordered(
     allowed: float,
     cores: int | None,
     found: Evidence | None,
+    paces: Mapping[str, float] | None = None,
 ) -> tuple[list[Candidate], Decision]:
     """The candidates, those that see raw columns in front, and how texts are read.
 
     First the baseline and what is quick on raw columns; then the networks, each as large and for as many steps as the
     budget bears: the first may take a part of what the others leave, each one after it as much of what is left by
     then. Under a time budget, of `cores`, no fold may take longer than lets all folds end in time: two probes at once,
-    then the others. A setting that was `asked` for stays as it is.
+    then the others. A setting that was `asked` for stays as it is. `paces`: what a second by the price list was
+    measured to take, of families that were looked at.
     """
     seeing = [each for each in priced if getattr(catalog.load("families", each.family), "SEES", ())]
     if not seeing:
@@ -171,8 +173,8 @@ def ordered(
 
     def stretched(each: Candidate) -> Candidate:
         nonlocal left
-        most = min(left / folds, left / ((cores or 1) * waves))
-        setting = catalog.load("families", each.family).brief(shape, each.setting, part * most)
+        most, pace = min(left / folds, left / ((cores or 1) * waves)), (paces or {}).get(each.family, 1.0)
+        setting = catalog.load("families", each.family).brief(shape, each.setting, part * most / pace)
         done = Candidate(
             name=each.name,
             family=each.family,
@@ -181,7 +183,7 @@ def ordered(
             fits=True,
             why="",
         )
-        left -= folds * done.cost.work
+        left -= folds * done.cost.work * pace
         return done
 
     long = [each for each in seeing if each not in quick]

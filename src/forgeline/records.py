@@ -510,6 +510,8 @@ class PlanFacts(Shape, frozen=True):
     """Bytes of the whole run; null where the machine decides, which changes no digest."""
     borrowed: dict[str, str] = {}
     """Candidates that earlier runs of the store lent, and the run each comes from."""
+    paces: dict[str, float] = {}
+    """Families whose networks were timed before the plan: what a second by the price list was measured to take."""
 
 
 class Plan(Record, frozen=True, kw_only=True):

@@ -263,3 +263,22 @@ def test_a_fold_of_pictures_ends_in_time_on_any_number_of_cores(cores, most):
     named = spec.Train(families=["linear", {"use": "convnet", "width": 40}])
     kept, _ = networks.ordered(plan.candidates(named, shape, LEARNED), {"convnet"}, shape, 3, allowed, cores, None)
     assert [each.setting["width"] for each in kept if each.family == "convnet"] == [40]
+
+
+def test_a_measured_pace_changes_the_steps_that_a_network_is_given():
+    """Twice as slow as the price list says: half the work fits; twice as fast: twice as much."""
+    shape = kinds.Shape(40_000, 196, "multiclass", 10, None, None, ((28, 28, 1),))
+    train = spec.Train(families=["convnet"])
+    priced = plan.candidates(train, shape, LEARNED)
+
+    def works(pace):
+        paces = None if pace is None else {"convnet": pace}
+        found, _ = networks.ordered(priced, set(), shape, 3, 3_000.0, 2, None, paces)
+        return [each.cost.work for each in found[:1]]
+
+    assert works(1.0) == works(None)
+    assert works(2.0) == pytest.approx([each / 2 for each in works(1.0)], rel=0.1)
+    assert works(0.5) == pytest.approx([each * 2 for each in works(1.0)], rel=0.1)
+    named = spec.Train(families=[{"use": "convnet", "width": 40}])
+    asked = plan.candidates(named, shape, LEARNED)
+    assert networks.ordered(asked, {"convnet"}, shape, 3, 3_000.0, 2, None, {"convnet": 2.0})[0] == asked

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from forgeline import catalog, experience, kinds, models, networks, portfolio, records, spec
+from forgeline import catalog, experience, kinds, models, networks, portfolio, records, sketching, spec
 from forgeline.contest import GROWTH, at, at_share, expected
 from forgeline.engine import compatible
 from forgeline.errors import BadInput
@@ -49,9 +49,12 @@ def plan(
         raise BadInput("no family can learn this task", where="[train] families", known=catalog.names("families"))
     allowed = allowance(budget, work)
     cores = work.workers.count if budget.units is None else None
-    asked = {name for name, options in families(train) if options}
+    asked = asked_for(train)
     found = networks.evidence(priced, shape, snapshot, refinement, work)
-    priced, decision = networks.ordered(priced, asked, shape, folds, allowed, cores, found)
+    draft, _ = networks.ordered(priced, asked, shape, folds, allowed, cores, found)
+    looks = sketching.look(draft, asked, shape, refinement, budget.units, work)
+    allowed = max(0.0, allowed - looks.seconds * work.workers.count)
+    priced, decision = networks.ordered(priced, asked, shape, folds, allowed, cores, found, looks.paces)
     priced = opened(sampled(priced, shape, folds, allowed, work.workers.memory_bytes), shape, folds, allowed)
     judged = judge(priced, folds, budget, work)
     encoder = refinement.facts.encoder
@@ -66,6 +69,7 @@ def plan(
             seconds_limit=budget.seconds,
             memory_limit=budget.memory_bytes,
             borrowed={each.name: each.run for each in lent},
+            paces=looks.paces,
         ),
         numbers={
             "plan.candidates": Number(value=len(judged), unit="candidates"),
@@ -76,6 +80,7 @@ def plan(
         tables=[
             table(judged, folds),
             *([networks.table(decision, found, encoder, judged)] if encoder and decision.way else []),
+            *sketching.tables(judged, looks, shape, folds, allowed, budget.units is None, work.seed),
             *([borrowed_table(lent)] if lent else []),
         ],
     )
@@ -286,6 +291,11 @@ def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
         require(part["use"])
         found.append((part["use"], {key: value for key, value in part.items() if key != "use"}))
     return found
+
+
+def asked_for(train: spec.Train) -> set[str]:
+    """Families that are given a setting."""
+    return {name for name, options in families(train) if options}
 
 
 def competes(name: str) -> bool:

@@ -80,7 +80,7 @@ def hold(budget: spec.Budget, shape: Shape, judge: Judge, reserve: Reserve) -> d
     def remaining() -> float:
         return clock.remaining - reserve.seconds()
 
-    purse = Purse(bench, budget.units, remaining)
+    purse = Purse(bench, budget.units, remaining, judge.plan.facts.paces)
     search = Search(judge, shape, memory)
     if timed:
         search.rounds, search.grown = len(found), {each.name for each in found if each.why == GROWN}
