@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 TOKENIZER = "tokenizer.json"
 """What makes tokens of texts, in a run and in a release."""
+AGAIN, AGAIN_SLOW = 5_000, 500
+"""Training rows that the shipped model is asked about again, for the overfitting gap; of rows that networks see."""
+ANSWERING = 8e10
+"""Operations a second of a network in onnxruntime on one core of an AMD EPYC with AVX2, one thread."""
 SELECTION_ROWS = 50_000
 """Rows that ensembles are chosen on; more change the choice little and the time much."""
 
@@ -123,6 +127,12 @@ def architecture_of(encoder: records.Encoder | None) -> Architecture | None:
     if encoder is None:
         return None
     return Architecture(**{name: getattr(encoder, name) for name in Architecture.__struct_fields__})
+
+
+def again(refinement: records.Refinement) -> int:
+    """Training rows that the shipped model is asked about again: fewer where each takes long."""
+    slow = refinement.facts.encoder is not None or any(each.kind == "image" for each in refinement.facts.inputs)
+    return AGAIN_SLOW if slow else AGAIN
 
 
 def table(refinement: records.Refinement, work: Workspace) -> Arrays:

@@ -149,6 +149,7 @@ def ordered(
     cores: int | None,
     found: Evidence | None,
     paces: Mapping[str, float] | None = None,
+    rows: int = 0,
 ) -> tuple[list[Candidate], Decision]:
     """The candidates, those that see raw columns in front, and how texts are read.
 
@@ -156,7 +157,8 @@ def ordered(
     budget bears: the first may take a part of what the others leave, each one after it as much of what is left by
     then. Under a time budget, of `cores`, no fold may take longer than lets all folds end in time: two probes at once,
     then the others. A setting that was `asked` for stays as it is. `paces`: what a second by the price list was
-    measured to take, of families that were looked at.
+    measured to take, of families that were looked at; `rows`: those that will be answered in the end, for which time is
+    kept.
     """
     seeing = [each for each in priced if getattr(catalog.load("families", each.family), "SEES", ())]
     if not seeing:
@@ -168,12 +170,15 @@ def ordered(
     bending = sorted(each.cost.work for each in others if each.family != STRAIGHT)[:1]
     spent = sum(each.cost.work for each in (*straight, *first)) + sum(bending)
     left = max(0.0, allowed - folds * spent)
+    answered = rows / models.ANSWERING if cores else 0.0
     waves = folds if cores in (None, 1) else 1 + math.ceil((folds - PROBES) / cores)
     part = ALONE if shape.plain == 0 else PART
 
     def stretched(each: Candidate) -> Candidate:
         nonlocal left
-        most, pace = min(left / folds, left / ((cores or 1) * waves)), (paces or {}).get(each.family, 1.0)
+        once, pace = expected(each.family, each.setting, shape, 1.0), (paces or {}).get(each.family, 1.0)
+        free = max(0.0, left - answered * folds * once.flops_per_row)
+        most = min(free / folds, free / ((cores or 1) * waves))
         setting = catalog.load("families", each.family).brief(shape, each.setting, part * most / pace)
         done = Candidate(
             name=each.name,

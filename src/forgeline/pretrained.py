@@ -21,7 +21,7 @@ from forgeline.engine.arrays import Arrays
 from forgeline.engine.transformer import Architecture, Weights
 from forgeline.engine.workers import Job
 from forgeline.errors import BadInput, BudgetSpent
-from forgeline.models import TOKENIZER
+from forgeline.models import ANSWERING, TOKENIZER
 from forgeline.records import Encoder, Ref
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ TOGETHER = 500
 """Texts that a worker takes at once."""
 EMBEDDED_SHARE = 0.25
 """Share of a time limit that may be gone once texts are embedded."""
-SPEED = 2.0e10
-"""Operations a second of a small encoder in onnxruntime on one core of an AMD EPYC with AVX2."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def read(found: Found, arrays: Arrays, work: Workspace) -> ReadTexts:
         work.put(found.tokenizer, TOKENIZER),
     ]
     flops = sum(architecture.flops(float(each)) for each in np.minimum(lengths, most))
-    seconds = flops / SPEED / work.workers.count
+    seconds = flops / ANSWERING / work.workers.count
     few = all(len(each) <= MOST_EMBEDDED for each in tokens)
     afforded = few and work.affords("embedded texts", stage="refine", share=EMBEDDED_SHARE, seconds=seconds)
     embedded = [embed(each, files, work) for each in tokens] if afforded else []

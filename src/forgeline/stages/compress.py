@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 MODELS = 0.97
 """Share of the size limit that is for models; the rest is for what prepares their rows."""
-LATENCY_CALLS = 200
-"""One-row calls timed for each model."""
+LATENCY_CALLS, FEWEST_CALLS, LATENCY_SECONDS = 200, 20, 1.0
+"""One-row calls timed for each model; fewer where they take longer than so many seconds together."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,11 @@ def compress(
     graphs = {"full": models.draw(full.members, full.calibration, refinement, work)}
     timed = budget.units is None
     chosen = measured_choice(allowed, graphs["full"], refinement, work) if timed else counted_choice(allowed)
-    graphs["chosen"] = models.draw(chosen.members, chosen.calibration, refinement, work)
+    same = chosen is full
+    graphs["chosen"] = graphs["full"] if same else models.draw(chosen.members, chosen.calibration, refinement, work)
     rows = probe_rows(refinement, work)
-    latency = {name: latencies(graph, rows) for name, graph in graphs.items()}
+    latency = {"full": latencies(graphs["full"], rows)}
+    latency["chosen"] = latency["full"] if same else latencies(graphs["chosen"], rows)
     return record(chosen, options, graphs, latency, signature, data, work)
 
 
@@ -220,7 +222,9 @@ def latencies(model: bytes, rows: dict[str, np.ndarray]) -> np.ndarray:
         began = time.perf_counter()
         session.run(None, feed)
         seconds.append(time.perf_counter() - began)
-    return np.array(seconds[LATENCY_CALLS // 10 :])
+        if call >= FEWEST_CALLS and sum(seconds) > LATENCY_SECONDS:
+            break
+    return np.array(seconds[len(seconds) // 10 :])
 
 
 # ---------------------------------------------------------------- the record

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from forgeline.engine.seeds import Seed
     from forgeline.workspace import Workspace
 
-OVERFIT_ROWS = 5_000
-"""Training rows that the shipped model is asked about again, for the overfitting gap."""
 BINS = 10
 
 
@@ -82,7 +80,7 @@ def evaluate(
         numbers |= scores(test, names, seed) | baselines(test, beside, names, metric, seed)
     if reads:
         numbers["test.reads"] = Number(value=reads, unit="reads", measured=True)
-    numbers |= overfit(metric, cv, beside.get("train"), data, rows_N)
+    numbers |= overfit(metric, cv, beside.get("train"), data, models.sample(rows_N, models.again(refinement)), rows_N)
     exam = test or cv
     kept = bookkeeping.ledger(snapshot, assessment, refinement, compression, work)
     fairness, fairness_tables = fair(exam, assessment, snapshot, seed)
@@ -147,14 +145,14 @@ def sealed(
     """
     facts = compression.facts
     files = {ref.name: ref for ref in refinement.facts.table}
-    asked_N = models.sample(models.judged(facts.kept, data), OVERFIT_ROWS)
+    asked_N = models.sample(models.judged(facts.kept, data), models.again(refinement))
     picked = work.array(files["ids.npy"])[asked_N]
     shipped = work.get(facts.model)
     ask_all = partial(models.ask_all, signature=facts.signature, work=work, tokenizer=files.get(models.TOKENIZER))
-    beside = ask_all([models.Question("train", shipped, picked)], snapshot=snapshot.facts.digest)
+    seen = partial(ask_all, [models.Question("train", shipped, picked)], snapshot=snapshot.facts.digest)
     digest = assessment.facts.test_digest
     if digest is None:
-        return None, beside, 0
+        return None, seen(), 0
     key = hashlib.sha256(f"{compression.digest} {ask.threshold}".encode()).hexdigest()
     reads = work.store.count_read(digest, key)
     home, rows_N = test_rows(snapshot, assessment, work)
@@ -164,6 +162,7 @@ def sealed(
     if facts.full.digest != facts.model.digest:
         questions += [models.Question("full", work.get(facts.full), rows_N)]
     answers = ask_all(questions, snapshot=home)
+    beside = seen()  # after the test rows, which are worth more where the time is short
     p_NK = answers.pop("shipped", None)
     if p_NK is None:
         return None, beside, reads
@@ -275,12 +274,12 @@ def lead_over(exam: Exam, other_NK: np.ndarray, name: str, seed: Seed) -> Number
 
 
 def overfit(
-    name: str, cv: Exam, seen_NK: np.ndarray | None, data: models.Data, rows_N: np.ndarray
+    name: str, cv: Exam, seen_NK: np.ndarray | None, data: models.Data, picked: np.ndarray, rows_N: np.ndarray
 ) -> dict[str, Number]:
-    """`gap.<metric>`: how much better the shipped model looks on rows it was trained on than out of fold."""
+    """`gap.<metric>`: how much better the shipped model looks on rows it was trained on, those that were `picked` of
+    the rows that were judged, than out of fold."""
     if seen_NK is None:
         return {f"gap.{name}": Number(value=None, why="the time budget ended first")}
-    picked = models.sample(rows_N, OVERFIT_ROWS)
     out_NK = cv.p_NK[np.searchsorted(rows_N, picked)]
     metric = catalog.load("metrics", name)
     sign = 1.0 if metric.higher_is_better else -1.0

@@ -51,10 +51,13 @@ def plan(
     cores = work.workers.count if budget.units is None else None
     asked = asked_for(train)
     found = networks.evidence(priced, shape, snapshot, refinement, work)
-    draft, _ = networks.ordered(priced, asked, shape, folds, allowed, cores, found)
+    facts = snapshot.facts
+    tested = facts.test_rows or facts.rows - facts.left_out - refinement.facts.rows
+    answered = 2 * tested + models.again(refinement)
+    draft, _ = networks.ordered(priced, asked, shape, folds, allowed, cores, found, rows=answered)
     looks = sketching.look(draft, asked, shape, refinement, budget.units, work)
     allowed = max(0.0, allowed - looks.seconds * work.workers.count)
-    priced, decision = networks.ordered(priced, asked, shape, folds, allowed, cores, found, looks.paces)
+    priced, decision = networks.ordered(priced, asked, shape, folds, allowed, cores, found, looks.paces, answered)
     priced = opened(sampled(priced, shape, folds, allowed, work.workers.memory_bytes), shape, folds, allowed)
     judged = judge(priced, folds, budget, work)
     encoder = refinement.facts.encoder

@@ -17,7 +17,7 @@ from forgeline.engine.controller import PROBES, Controller, Key, Lagged, Listed
 from forgeline.errors import BudgetSpent, Stop
 from forgeline.kinds import Shape
 from forgeline.models import Data
-from forgeline.records import Calibration, Curve, Member, Number, Table, Unit
+from forgeline.records import Calibration, Candidate, Curve, Member, Number, Table, Unit
 from forgeline.units import Bench
 
 if TYPE_CHECKING:
@@ -157,8 +157,11 @@ class Reserve:
         self.judge, self.bench = judge, judge.bench
         facts, workers = snapshot.facts, self.bench.work.workers
         test_rows = facts.test_rows or facts.rows - facts.left_out - len(self.bench.data.y_N)
-        self.rows = (2 * test_rows + 5_000) / workers.count + (test_rows if self.bench.work.predict else 0)
+        again = models.again(self.bench.refinement)
+        self.rows = (2 * test_rows + again) / workers.count + (test_rows if self.bench.work.predict else 0)
         """Rows that one core is to be asked about."""
+        self.expected = max((self.answering(each) for each in self.bench.candidates.values()), default=0.0)
+        """Seconds a row that networks on raw columns are expected to take, until one of them is complete."""
         self.shown = any(each.kind == "image" for each in self.bench.refinement.facts.inputs)
         """Whether rows have pictures, which are read and decoded before a model is asked."""
         self.complete = 0, 0
@@ -168,16 +171,27 @@ class Reserve:
         seconds to choose its weights."""
         self.update(done or {})
 
-    def closing(self, *, fixed: float = 2.3, megabyte: float = 0.27, safety: float = 1.5) -> float:
+    def answering(self, candidate: Candidate) -> float:
+        """Seconds a row of a candidate that takes long; its folds all ship."""
+        module = catalog.load("families", candidate.family)
+        slow = getattr(module, "SEES", ()) and hasattr(module, "brief")
+        flops = candidate.cost.flops_per_row * self.bench.refinement.facts.fold_count
+        return flops / models.ANSWERING if slow else 0.0
+
+    def closing(
+        self, *, fixed: float = 2.3, megabyte: float = 0.27, weights: float = 0.08, safety: float = 1.5
+    ) -> float:
         """Seconds for everything after training; at most four tenths of the limit.
 
-        A megabyte of graphs is drawn, stored, read and opened several times, in `megabyte` seconds altogether.
+        A megabyte of graphs is drawn, stored, read and opened several times, in `megabyte` seconds altogether; one of
+        the weights of an encoder, which are few nodes, in `weights` seconds.
         """
         limit, outputs = self.bench.work.clock.limit, self.bench.data.outputs
         if limit is None:
             return 0.0
-        pace = self.pace + (DECODING if self.shown else 0.0)
+        pace = max(self.pace, self.expected) + (DECODING if self.shown else 0.0)
         asking = megabyte * min(self.megabytes, LARGEST) + safety * self.rows * pace
+        asking += weights * max(0.0, self.megabytes - LARGEST)
         judging = safety * self.choosing + (INTERVALS * outputs if outputs > 2 else 0.0)
         return float(min(fixed + judging + asking, 0.4 * limit))
 
@@ -200,6 +214,8 @@ class Reserve:
         rows = min(len(bench.data.y_N), models.SELECTION_ROWS)
         self.choosing = (time.perf_counter() - began) * max(1.0, rows / most)
         chosen = [member for member, weight in zip(members, weights) if weight > 0]
+        if any(self.answering(bench.candidates[member.candidate]) for member in members):
+            self.expected = 0.0
         self.pace, self.megabytes, each = 0.0, 0.0, [0.0]
         for member in chosen:
             keys = [(unit.candidate, unit.fold) for unit in member.units]

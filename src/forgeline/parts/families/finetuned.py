@@ -37,14 +37,15 @@ SPEED = 6.0e10
 """Operations a second of one core of an AMD EPYC with AVX2, torch 2.13, in batches of 32 texts of 23 tokens."""
 FILLED = 1.15
 """Tokens that are worked out for each token that is there."""
-MOST_EPOCHS, LEAST_STEPS = 4.0, 30
+LEAST_EPOCHS, MOST_EPOCHS, MANY_ROWS, LEAST_STEPS = 1.25, 10.0, 4_500, 30
+"""Of a schedule at most so many epochs: LEAST_EPOCHS where the rows are many, more as they are fewer."""
 
 
 def space(shape: Shape) -> Space:
     """How much of the encoder is trained, and at which rate; nothing where there is no encoder."""
     if shape.encoder is None or not shape.central:
         return Space(())
-    base = {"tuned": "full", "frozen": 0, "epochs": 2.0, "batch": 32, "rate": 1e-4, "head_rate": 1e-3}
+    base = {"tuned": "full", "frozen": 0, "epochs": 2.0, "batch": 16, "rate": 1e-4, "head_rate": 1e-3}
     base |= {"decay": 0.01, "dropout": 0.1, "rank": 8}
     return Space((base, base | {"frozen": shape.encoder.layers // 2}, base | {"tuned": "lora", "rate": 1e-3}))
 
@@ -77,7 +78,7 @@ def brief(shape: Shape, setting: Setting, work: float) -> Setting:
     once, twice = (cost(shape, setting | {"epochs": epochs}).work for epochs in (1.0, 2.0))
     least = LEAST_STEPS * batch_of(shape, setting) / shape.rows
     epochs = 1.0 + (work - once) / max(twice - once, 1e-9)
-    most = max(MOST_EPOCHS, 2 * least)
+    most = min(MOST_EPOCHS, max(LEAST_EPOCHS, MANY_ROWS / shape.rows))
     return setting | {"epochs": round(min(most, max(0.1, min(1.0, least), epochs)), 2)}
 
 
