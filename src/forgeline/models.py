@@ -37,6 +37,10 @@ AGAIN, AGAIN_SLOW = 5_000, 500
 """Training rows that the shipped model is asked about again, for the overfitting gap; of rows that networks see."""
 ANSWERING = 8e10
 """Operations a second of a network in onnxruntime on one core of an AMD EPYC with AVX2, one thread."""
+DECODING = 5e-4
+"""Seconds for each row that has a picture: it is read, decoded, and given to the model in small batches."""
+CLOSING, SAFETY = 2.3, 1.5
+"""Seconds that whatever comes after training takes at least, and how many times what is expected is kept for it."""
 SELECTION_ROWS = 50_000
 """Rows that ensembles are chosen on; more change the choice little and the time much."""
 

@@ -27,7 +27,7 @@ STRAIGHT = "linear"
 WORDS, HEAD, WHOLE, SCRATCH = "tfidf", "frozen", "finetuned", "transformer"
 """Families that read texts: by counting words, by a head on a pretrained encoder, by training that further, from
 scratch."""
-PART, ALONE = 0.6, 0.8
+PART, ALONE = 0.55, 0.75
 """Of the budget that the first network may take; where a table has no columns but raw ones, others have less to say."""
 PROBED_ROWS = 2_000
 """Rows that the heads which are compared learn from."""
@@ -170,7 +170,9 @@ def ordered(
     bending = sorted(each.cost.work for each in others if each.family != STRAIGHT)[:1]
     spent = sum(each.cost.work for each in (*straight, *first)) + sum(bending)
     left = max(0.0, allowed - folds * spent)
-    answered = rows / models.ANSWERING if cores else 0.0
+    answered = models.SAFETY * rows / models.ANSWERING if cores else 0.0
+    if cores:
+        left -= cores * models.CLOSING + models.SAFETY * rows * (models.DECODING if shape.pictures else 0.0)
     waves = folds if cores in (None, 1) else 1 + math.ceil((folds - PROBES) / cores)
     part = ALONE if shape.plain == 0 else PART
 

@@ -97,10 +97,10 @@ def test_the_gap_is_positive_for_a_model_that_remembers():
     sure = binary(np.clip(TRUTH, 0.01, 0.99))
     judged, rows_N = data(TRUTH, "binary", 2), np.arange(len(TRUTH))
     for metric in ("log_loss", "roc_auc"):
-        assert evaluate.overfit(metric, cv, sure, judged, rows_N)[f"gap.{metric}"].value > 0.05
-    same = evaluate.overfit("log_loss", cv, cv.p_NK, judged, rows_N)
+        assert evaluate.overfit(metric, cv, sure, judged, rows_N, rows_N)[f"gap.{metric}"].value > 0.05
+    same = evaluate.overfit("log_loss", cv, cv.p_NK, judged, rows_N, rows_N)
     assert same["gap.log_loss"].value == 0.0
-    assert evaluate.overfit("log_loss", cv, None, judged, rows_N)["gap.log_loss"].why
+    assert evaluate.overfit("log_loss", cv, None, judged, rows_N, rows_N)["gap.log_loss"].why
 
 
 # ---------------------------------------------------------------- groups

@@ -141,10 +141,6 @@ def seeds_for(family: str, data: Data) -> int:
 # ---------------------------------------------------------------- what is left
 
 
-DECODING = 1e-3
-"""Seconds for each row that has a picture: it is read, decoded, and given to the model in small batches."""
-
-
 class Reserve:
     """Seconds to keep for what comes after the fold models; nothing without a time limit.
 
@@ -178,9 +174,7 @@ class Reserve:
         flops = candidate.cost.flops_per_row * self.bench.refinement.facts.fold_count
         return flops / models.ANSWERING if slow else 0.0
 
-    def closing(
-        self, *, fixed: float = 2.3, megabyte: float = 0.27, weights: float = 0.08, safety: float = 1.5
-    ) -> float:
+    def closing(self, *, megabyte: float = 0.27, weights: float = 0.08) -> float:
         """Seconds for everything after training; at most four tenths of the limit.
 
         A megabyte of graphs is drawn, stored, read and opened several times, in `megabyte` seconds altogether; one of
@@ -189,11 +183,11 @@ class Reserve:
         limit, outputs = self.bench.work.clock.limit, self.bench.data.outputs
         if limit is None:
             return 0.0
-        pace = max(self.pace, self.expected) + (DECODING if self.shown else 0.0)
-        asking = megabyte * min(self.megabytes, LARGEST) + safety * self.rows * pace
+        pace = max(self.pace, self.expected) + (models.DECODING if self.shown else 0.0)
+        asking = megabyte * min(self.megabytes, LARGEST) + models.SAFETY * self.rows * pace
         asking += weights * max(0.0, self.megabytes - LARGEST)
-        judging = safety * self.choosing + (INTERVALS * outputs if outputs > 2 else 0.0)
-        return float(min(fixed + judging + asking, 0.4 * limit))
+        judging = models.SAFETY * self.choosing + (INTERVALS * outputs if outputs > 2 else 0.0)
+        return float(min(models.CLOSING + judging + asking, 0.4 * limit))
 
     def seconds(self) -> float:
         """Seconds to keep while fold models are trained; at most half of the limit."""
