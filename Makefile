@@ -13,7 +13,8 @@ demo: $(VENV)/core.stamp  ## the income example, from raw data to a release; end
 	$(BIN)/forgeline run examples/income
 
 test: check  ## everything: format, lint, types, import contracts, then the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m alone
 
 quick: $(VENV)/test.stamp  ## the two-minute suite: the tests that are not marked slow
 	$(BIN)/python -m pytest -m "not slow"

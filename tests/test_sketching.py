@@ -110,7 +110,7 @@ def test_the_network_that_the_measured_pace_gives_was_looked_at(planned):
 
 
 def test_a_short_time_budget_does_without(planned):
-    done = planned(time="40s")
+    done = planned(time="30s")
     (row,) = networks(done)
     assert (row["parameters"], row["seconds by measure"]) == (None, None)
     assert [each["what"] for each in lines(done, "skip") if each["stage"] == "plan"] == ["networks"]

@@ -262,7 +262,7 @@ def check_graph(
     model: bytes, given: dict[str, np.ndarray], scores_NK: np.ndarray, most: float, *, most_rows: int = CHECKED_ROWS
 ) -> float:
     """Compare the graph with the model on held-out rows; the graph's seconds a row. Errors: ArithmeticError."""
-    texts = [name for name in given if name.startswith("tokens")]
+    texts = [name for name in given if name.startswith(("tokens", "text"))]
     at_once, most_rows = most_rows if len(given) == 1 else ASKED_PICTURES, CHECKED_TEXTS if texts else most_rows
     scores_NK, rows = scores_NK[:most_rows], min(most_rows, len(scores_NK))
     if not rows:

@@ -266,9 +266,10 @@ def feeds(rows: Arrays, refinement: records.Refinement) -> dict[str, np.ndarray]
 
 
 def known_levels(refinement: records.Refinement, work: Workspace) -> dict[str, list[str]]:
-    """Levels seen in training, by column, of columns with few enough to name."""
+    """Levels seen in training, by column, of columns with few enough to name; texts are nobody's to tell."""
     arrays = table(refinement, work)
-    return {name: levels for name, levels in zip(arrays.categories, arrays.levels) if len(levels) <= 1000}
+    few = {name: levels for name, levels in zip(arrays.categories, arrays.levels) if len(levels) <= 1000}
+    return {name: levels for name, levels in few.items() if name not in arrays.texts}
 
 
 def open_session(model: bytes) -> Any:

@@ -27,8 +27,13 @@ STRAIGHT = "linear"
 WORDS, HEAD, WHOLE, SCRATCH = "tfidf", "frozen", "finetuned", "transformer"
 """Families that read texts: by counting words, by a head on a pretrained encoder, by training that further, from
 scratch."""
-PART, ALONE = 0.55, 0.75
-"""Of the budget that the first network may take; where a table has no columns but raw ones, others have less to say."""
+PART, ALONE, FROM_SCRATCH = 0.55, 0.75, 0.25
+"""Of the budget that the first network may take; where a table has no columns but raw ones, and others have less to
+say; and where it reads texts from scratch, which words that are counted mostly do as well."""
+FEWEST_ROWS = 1_000
+"""With fewer no network reads texts from scratch unasked."""
+PROBE = "how an encoder fits"
+"""What a short time does without."""
 PROBED_ROWS = 2_000
 """Rows that the heads which are compared learn from."""
 PROBE_SHARE, PROBE_SECONDS = 0.5, 10.0
@@ -85,9 +90,7 @@ def evidence(
     """The loss of a linear head on the encoder's features and on words, learned from a sample of the rows without each
     of the folds that are probed, on these folds; None where there is nothing to compare, or no time for it."""
     rivals = [next((each for each in priced if each.family == family), None) for family in (WORDS, HEAD)]
-    if None in rivals or not work.affords(
-        "how an encoder fits", stage="plan", share=PROBE_SHARE, seconds=PROBE_SECONDS
-    ):
+    if None in rivals or not work.affords(PROBE, stage="plan", share=PROBE_SHARE, seconds=PROBE_SECONDS):
         return None
     data = models.data_of(snapshot, refinement, work)
     bench = Bench(refinement, {}, data, work, shape.quantile)
@@ -95,7 +98,11 @@ def evidence(
     asked = [(each, fold) for each in rivals if each for fold in range(PROBES)]
     jobs = [bench.job(each, fold, share, None) for each, fold in asked]
     found: dict[str, list[np.ndarray]] = {WORDS: [], HEAD: []}
-    units = {outcome.job.name: outcome.answer()["unit"] for outcome in work.workers.run(jobs, lambda: math.inf)}
+    outcomes = list(work.workers.run(jobs, lambda: work.clock.remaining))
+    if any(outcome.lost for outcome in outcomes):
+        work.note("skip", stage="plan", what=PROBE)
+        return None
+    units = {outcome.job.name: outcome.value["unit"] for outcome in outcomes}
     for job, (each, fold) in zip(jobs, asked):
         digest = units[job.name]["predictions"]["digest"]
         p_HK = work.array(records.Ref(digest=digest, size_bytes=0, name=""))
@@ -112,17 +119,25 @@ def losses(p_HK: np.ndarray, y_H: np.ndarray, task: str, *, least: float = 1e-6)
     return np.asarray(-np.log(np.maximum(p_HK[np.arange(len(y_H)), y_H], least)))
 
 
-def decide(found: Evidence | None, whole: Candidate | None, shape: kinds.Shape) -> Decision:
-    """How texts are read; `whole`: the encoder trained further, for as long as the budget bears."""
+def decide(found: Evidence | None, whole: Candidate | None, shape: kinds.Shape, memory: float = math.inf) -> Decision:
+    """How texts are read; `whole`: the encoder trained further, for as long as the budget bears, where that competes;
+    `memory`: bytes of a worker."""
     if shape.encoder is None:
         return Decision()
-    each = 0.0 if whole is None else whole.cost.work / max(whole.setting["epochs"], 1e-9)
     if found and found.fit == "worse":
         why = f"words predict better than the encoder's features ({says(found)}): they do not fit this task"
         return Decision("from scratch", why, "an encoder whose features predict as well as words do")
     fits = f"the encoder's features predict {found.fit} to words ({says(found)})" if found else "its fit was not probed"
     fits = fits.replace("alike to", "as well as").replace("better to", "better than")
-    if whole is None or whole.setting["epochs"] < FEWEST_EPOCHS:
+    if whole is None:
+        why = f"{fits}, but finetuned is not among the families that compete here"
+        return Decision("head only", why, "finetuned among [train] families, and the extra deep installed")
+    if whole.cost.memory_bytes > memory:
+        need = f"{whole.cost.memory_bytes / 1e9:.2f} GB"
+        why = f"{fits}, but training all of it needs {need} of the {memory / 1e9:.2f} GB of a worker"
+        return Decision("head only", why, f"{need} for a worker: a larger [budget] memory, or fewer workers")
+    each = whole.cost.work / max(whole.setting["epochs"], 1e-9)
+    if whole.setting["epochs"] < FEWEST_EPOCHS:
         why = f"{fits}, and the budget does not bear {FEWEST_EPOCHS:g} epochs of training all of it"
         return Decision("head only", why, f"about {each * FEWEST_EPOCHS:.0f} core seconds for a fold of it")
     why = f"{fits}, and the budget bears {whole.setting['epochs']:g} epochs of {shape.rows:,} rows"
@@ -142,7 +157,7 @@ def says(found: Evidence) -> str:
 
 def ordered(
     priced: list[Candidate],
-    asked: set[str],
+    asked: Mapping[str, bool],
     shape: kinds.Shape,
     folds: int,
     allowed: float,
@@ -150,13 +165,15 @@ def ordered(
     found: Evidence | None,
     paces: Mapping[str, float] | None = None,
     rows: int = 0,
+    memory: float = math.inf,
 ) -> tuple[list[Candidate], Decision]:
     """The candidates, those that see raw columns in front, and how texts are read.
 
     First the baseline and what is quick on raw columns; then the networks, each as large and for as many steps as the
     budget bears: the first may take a part of what the others leave, each one after it as much of what is left by
     then. Under a time budget, of `cores`, no fold may take longer than lets all folds end in time: two probes at once,
-    then the others. A setting that was `asked` for stays as it is. `paces`: what a second by the price list was
+    then the others. Families that were `asked` for compete whatever the decision, and stay as they are where that is
+    true of them: they were given a setting. `paces`: what a second by the price list was
     measured to take, of families that were looked at; `rows`: those that will be answered in the end, for which time is
     kept.
     """
@@ -181,7 +198,8 @@ def ordered(
         once, pace = expected(each.family, each.setting, shape, 1.0), (paces or {}).get(each.family, 1.0)
         free = max(0.0, left - answered * folds * once.flops_per_row)
         most = min(free / folds, free / ((cores or 1) * waves))
-        setting = catalog.load("families", each.family).brief(shape, each.setting, part * most / pace)
+        own = min(part, FROM_SCRATCH) if each.family == SCRATCH else part
+        setting = catalog.load("families", each.family).brief(shape, each.setting, own * most / pace)
         done = Candidate(
             name=each.name,
             family=each.family,
@@ -194,13 +212,16 @@ def ordered(
         return done
 
     long = [each for each in seeing if each not in quick]
-    named = [each for each in long if each.family in asked]
-    unasked = [each for each in long if each.family not in asked]
+    named = [each for each in long if asked.get(each.family)]
+    unasked = [each for each in long if not asked.get(each.family)]
     before = left
     whole = next((stretched(each) for each in unasked if each.family == WHOLE), None)
-    decision = decide(found, whole, shape)
+    decision = decide(found, whole, shape, memory)
+    if decision.way and any(each.family == WHOLE for each in named):
+        decision = Decision("fine-tuned", "it was asked for with a setting of its own", "another [train] families")
     left = before
-    leading = {family for family in (WHOLE, SCRATCH) if family not in leaving(decision)}
+    leading = {WHOLE, SCRATCH} - leaving(decision) - ({SCRATCH} if shape.rows < FEWEST_ROWS else set())
+    leading |= asked.keys()
     chosen = [
         stretched(each)
         for place, each in enumerate(unasked)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from forgeline.engine import transformer
 from forgeline.engine.arrays import Arrays
 from forgeline.engine.transformer import Architecture, Weights
 from forgeline.engine.workers import Job
-from forgeline.errors import BadInput, BudgetSpent
+from forgeline.errors import BadInput
 from forgeline.models import ANSWERING, TOKENIZER
 from forgeline.records import Encoder, Ref
 
@@ -32,14 +34,19 @@ WEIGHTS, MADE_OF = "encoder.safetensors", "encoder.json"
 NEEDED = ("config.json", "model.safetensors", TOKENIZER)
 """Files of a folder that holds one."""
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
+MOST_LAYERS = 100
 MOST_TOKENS = 256
 """Of a text that are read."""
 ENOUGH_TEXTS = 0.99
 """Share of the texts that are read whole; the longest of the others are cut."""
-MOST_EMBEDDED = 50_000
-"""Distinct texts of a column up to which the encoder's features are worked out."""
+MOST_FLOPS = 1e13
+"""Operations that embedding all texts may take: about a minute on two cores."""
 TOGETHER = 500
 """Texts that a worker takes at once."""
+EMBEDDING = "embedded texts"
+"""What a short time does without."""
+FILLED = 1.4
+"""Tokens that are worked out for each that is there."""
 EMBEDDED_SHARE = 0.25
 """Share of a time limit that may be gone once texts are embedded."""
 
@@ -59,6 +66,16 @@ def find(asked: str, base: Path) -> Found:
 
     Its matrices are rounded to float16, which halves a release. Errors: BadInput.
     """
+    folder = located(asked, base)
+    architecture = architecture_of(folder / "config.json")
+    arrays = weights_of(folder / "model.safetensors", architecture)
+    tokenizer = (folder / TOKENIZER).read_bytes()
+    words(tokenizer, folder / TOKENIZER, architecture)
+    return Found(asked, licence_of(folder), Weights(architecture, arrays), tokenizer)
+
+
+def located(asked: str, base: Path) -> Path:
+    """The folder of an encoder, all of whose files are there. Errors: BadInput."""
     folder = base / asked
     if not folder.is_dir():
         folder = fetched(asked)
@@ -66,11 +83,7 @@ def find(asked: str, base: Path) -> Found:
         if not (folder / file).is_file():
             remedy = f"A folder of a pretrained encoder holds {', '.join(NEEDED)}, as Hugging Face keeps them."
             raise BadInput(f"{file} is missing", where=str(folder), remedy=remedy)
-    architecture = architecture_of(folder / "config.json")
-    arrays = weights_of(folder / "model.safetensors", architecture)
-    tokenizer = (folder / TOKENIZER).read_bytes()
-    words(tokenizer, folder / TOKENIZER, architecture)
-    return Found(asked, licence_of(folder), Weights(architecture, arrays), tokenizer)
+    return folder
 
 
 def fetched(asked: str) -> Path:
@@ -83,8 +96,11 @@ def fetched(asked: str) -> Path:
     except ImportError:
         remedy = "Install it with: pip install 'forgeline[deep]', or name a folder."
         raise BadInput(f"{asked} is fetched with huggingface_hub", where="[refine] encoder", remedy=remedy) from None
+    files = [*NEEDED, "README.md"]
+    with suppress(Exception):  # not in the cache yet, whatever the hub's library raises then
+        return Path(snapshot_download(asked, allow_patterns=files, local_files_only=True))
     try:
-        return Path(snapshot_download(asked, allow_patterns=[*NEEDED, "README.md"]))
+        return Path(snapshot_download(asked, allow_patterns=files))
     # Whatever a network, a hub or a cache raises, the weights are not here.
     except Exception as error:
         says = str(error).partition("\n")[0]
@@ -107,6 +123,9 @@ def architecture_of(path: Path) -> Architecture:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"this is no encoder's config.json ({error})", where=str(path)) from None
+    if not (1 <= made.layers <= MOST_LAYERS and made.heads >= 1 and made.width % made.heads == 0):
+        what = f"{made.layers} layers of {made.heads} heads and {made.width} units are no encoder"
+        raise BadInput(what, where=str(path), remedy="Heads divide the units; take the config.json of the weights.")
     kinds = told.get("model_type"), told.get("hidden_act"), told.get("position_embedding_type", "absolute")
     if kinds != ("bert", "gelu", "absolute") or told.get("pad_token_id", 0) != transformer.PADDING:
         what = f"model_type {kinds[0]} with {kinds[1]} and {kinds[2]} positions is not supported"
@@ -144,11 +163,15 @@ def words(tokenizer: bytes, path: Path, architecture: Architecture) -> Any:
 
     try:
         pieces = WordPiece(tokenizer)
-    except (ValueError, KeyError, TypeError) as error:
+        ids = {*map(operator.index, pieces.vocabulary.values()), pieces.first, pieces.last}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         remedy = "Take an encoder whose tokenizer.json is BERT's WordPiece."
         raise BadInput(f"the tokenizer cannot be used: {error}".rstrip("."), where=str(path), remedy=remedy) from None
-    if max(pieces.vocabulary.values()) >= architecture.vocabulary:
-        raise BadInput("the tokenizer knows more tokens than config.json", where=str(path))
+    if min(ids) < 0 or max(ids) >= architecture.vocabulary:
+        remedy = "Take config.json and tokenizer.json of one model."
+        raise BadInput(
+            f"the tokenizer has tokens beyond 0 to {architecture.vocabulary - 1}", where=str(path), remedy=remedy
+        )
     return pieces
 
 
@@ -168,7 +191,7 @@ class ReadTexts:
     """Texts as an encoder reads them."""
 
     tokens: list[np.ndarray]
-    """Of each column of texts uint16 [U + 1, T], 0 after the last token; the last row is of no text."""
+    """Of each column of texts unsigned [U + 1, T], 0 after the last token; the last row is of no text."""
     embedded: list[np.ndarray]
     """Of each column float32 [U + 1, D]; no columns where the time was too short, or the texts too many."""
     files: list[Ref]
@@ -186,18 +209,21 @@ def read(found: Found, arrays: Arrays, work: Workspace) -> ReadTexts:
     spelt = [[pieces.ids(text, longest) for text in [*texts, ""]] for texts in levels]
     lengths = np.array([len(each) for column in spelt for each in column])
     most = transformer.edge(int(np.quantile(lengths, ENOUGH_TEXTS, method="higher")), longest)
-    tokens = [filled([pieces.ids(text, most) for text in [*texts, ""]], most) for texts in levels]
     architecture = found.weights.architecture
+    dtype = np.uint16 if architecture.vocabulary <= 2**16 else np.uint32
+    tokens = [filled(column, most, dtype) for column in spelt]
     files = [
         work.put(save(dict(found.weights.arrays)), WEIGHTS),
         work.put(msgspec.json.encode(architecture), MADE_OF),
         work.put(found.tokenizer, TOKENIZER),
     ]
     flops = sum(architecture.flops(float(each)) for each in np.minimum(lengths, most))
-    seconds = flops / ANSWERING / work.workers.count
-    few = all(len(each) <= MOST_EMBEDDED for each in tokens)
-    afforded = few and work.affords("embedded texts", stage="refine", share=EMBEDDED_SHARE, seconds=seconds)
-    embedded = [embed(each, files, work) for each in tokens] if afforded else []
+    seconds = FILLED * flops / ANSWERING / work.workers.count
+    few = flops <= MOST_FLOPS
+    afforded = few and work.affords(EMBEDDING, stage="refine", share=EMBEDDED_SHARE, seconds=seconds)
+    made = [embed(each, files, work) for each in tokens] if afforded else []
+    embedded = [each for each in made if each is not None]
+    embedded = embedded if len(embedded) == len(tokens) else []
     facts = Encoder(
         name=found.name,
         licence=found.licence,
@@ -205,21 +231,22 @@ def read(found: Found, arrays: Arrays, work: Workspace) -> ReadTexts:
         **msgspec.to_builtins(architecture),
         tokens=most,
         weights=files[0],
-        embedded=afforded,
+        embedded=bool(embedded),
     )
     return ReadTexts(tokens, embedded, files, facts)
 
 
-def filled(spelt: Sequence[Sequence[int]], most: int) -> np.ndarray:
-    """Tokens side by side, uint16 [U, most], padding after the last of each."""
-    tokens = np.full((len(spelt), most), transformer.PADDING, np.uint16)
-    for place, each in enumerate(spelt):
-        tokens[place, : len(each)] = each
+def filled(spelt: Sequence[Sequence[int]], most: int, dtype: Any) -> np.ndarray:
+    """Tokens side by side [U, most], padding after the last of each; of what is longer the end stays the last."""
+    tokens = np.full((len(spelt), most), transformer.PADDING, dtype)
+    for row, each in zip(tokens, spelt):
+        row[: len(each)] = each if len(each) <= most else [*each[: most - 1], each[-1]]
     return tokens
 
 
-def embed(tokens_UT: np.ndarray, files: Sequence[Ref], work: Workspace) -> np.ndarray:
-    """What the encoder makes of texts, by the runtime that will answer, float32 [U, D]. Errors: BudgetSpent."""
+def embed(tokens_UT: np.ndarray, files: Sequence[Ref], work: Workspace) -> np.ndarray | None:
+    """What the encoder makes of texts, by the runtime that will answer, float32 [U, D]; None where that takes twice the
+    time that was meant for it, which a replay is told."""
     order_U = np.argsort((tokens_UT != transformer.PADDING).sum(1), kind="stable")
     parts = [order_U[at : at + TOGETHER] for at in range(0, len(order_U), TOGETHER)]
     folder = work.artefacts.folder
@@ -230,11 +257,15 @@ def embed(tokens_UT: np.ndarray, files: Sequence[Ref], work: Workspace) -> np.nd
     ]
     done: dict[str, np.ndarray] = {}
     with work.progress("texts embedded", len(jobs)) as bar:
-        for outcome in work.workers.run(jobs, lambda: work.clock.remaining):
-            if outcome.lost == "time":
-                raise BudgetSpent("the time ended before the texts were embedded. Give more than it had.")
-            done[outcome.job.name] = outcome.answer()
-            bar.step()
+        limit = work.clock.limit
+        until = float("inf") if limit is None else 2 * EMBEDDED_SHARE * limit
+        for outcome in work.workers.run(jobs, lambda: min(work.clock.remaining, until - work.clock.elapsed)):
+            if outcome.lost != "time":
+                done[outcome.job.name] = outcome.answer()
+                bar.step()
+    if len(done) < len(jobs):
+        work.note("skip", stage="refine", what=EMBEDDING)
+        return None
     found = np.zeros((len(tokens_UT), done[jobs[0].name].shape[1]), np.float32)
     for job, part in zip(jobs, parts):
         found[part] = done[job.name]
@@ -268,9 +299,7 @@ def load(weights: Path, made_of: Path) -> Weights:
 
 
 def digest_of(asked: str, base: Path) -> str:
-    """SHA-256 over an encoder's files, by which a finished stage is known; of a hub id, that id. Errors: BadInput."""
-    folder = base / asked
-    if not folder.is_dir():
-        return asked
-    sums = [hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in NEEDED if (folder / file).is_file()]
+    """SHA-256 over an encoder's files, by which a finished stage is known. Errors: BadInput."""
+    folder = located(asked, base)
+    sums = [hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in NEEDED]
     return hashlib.sha256(" ".join(sums).encode()).hexdigest()

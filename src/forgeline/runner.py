@@ -79,6 +79,10 @@ class Runner:
 
             for role in ("review", "probabilities", "ledger", "schema"):
                 inputs |= file_digests(role, getattr(self.ask.assess, role), self.work)
+        if stage == "refine" and self.ask.refine.encoder:
+            from forgeline import pretrained
+
+            inputs["encoder"] = pretrained.digest_of(self.ask.refine.encoder, self.work.base)
         if stage == "plan":
             from forgeline.stages.snapshot import file_digests
 

@@ -211,6 +211,10 @@ def start(
     """Open a new run and drive it. The folder is gone again after BadInput."""
     check_until(until)
     check_parts(ask)
+    if ask.refine.encoder:
+        from forgeline import pretrained
+
+        pretrained.located(ask.refine.encoder, base)
     with store.lock():
         folder = store.runs / new_name(ask)
         try:

@@ -438,6 +438,7 @@ def test_odd_data_passes_the_whole_line(prepare, capsys):
     assert answer["numbers"]["rows.train"]["value"] + answer["numbers"]["rows.test"]["value"] == 295
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_ten_thousand_columns_are_assessed_in_time(prepare, capsys):
     draw = random.Random(2)
@@ -489,6 +490,7 @@ def test_a_budget_too_small_for_any_model_exits_4(prepare, capsys):
     assert len(run_names(folder)) == 2  # what was made may be used by the next run
 
 
+@pytest.mark.alone
 def test_a_time_too_short_for_any_model_exits_4(prepare):
     prepare(spoil=nothing)
     command = [*COMMAND, *shlex.split(f"{RUN} --time 1s {ONE_FAMILY}")]

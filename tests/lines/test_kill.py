@@ -15,6 +15,7 @@ import pytest
 
 from forgeline.testing import busy_cores
 
+pytestmark = pytest.mark.alone
 KILLS, TIMED_KILLS = 3, 1
 COMMAND = [sys.executable, "-m", "forgeline"]
 WORK = ["run", "data.csv", "--target", "bought", "--work", "1"]

@@ -13,6 +13,8 @@ import polars as pl
 import psutil
 import pytest
 
+pytestmark = pytest.mark.alone
+
 pytest.importorskip("torch")
 
 COMMAND = [sys.executable, "-m", "forgeline"]

@@ -365,6 +365,7 @@ def test_a_ledger_of_something_else_is_answered(tmp_path, rows, entries, says):
         run(PEOPLE, ledger=str(tmp_path / "fit.json"))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_million_rows_take_seconds():
     draw = np.random.default_rng(0)

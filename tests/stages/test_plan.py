@@ -255,13 +255,15 @@ def test_a_fold_of_pictures_ends_in_time_on_any_number_of_cores(cores, most):
     train = spec.Train(families=["linear", "convnet"])
     priced = plan.candidates(train, shape, LEARNED)
     allowed = 3_000.0
-    found, _ = networks.ordered(priced, set(), shape, 3, allowed, cores, None)
+    found, _ = networks.ordered(priced, {}, shape, 3, allowed, cores, None)
     assert found[0].family == "linear"
     assert found[1].family == "convnet"
     assert found[1].cost.work <= 1.02 * most * allowed
     assert found[1].cost.work >= 0.8 * most * allowed
     named = spec.Train(families=["linear", {"use": "convnet", "width": 40}])
-    kept, _ = networks.ordered(plan.candidates(named, shape, LEARNED), {"convnet"}, shape, 3, allowed, cores, None)
+    kept, _ = networks.ordered(
+        plan.candidates(named, shape, LEARNED), {"convnet": True}, shape, 3, allowed, cores, None
+    )
     assert [each.setting["width"] for each in kept if each.family == "convnet"] == [40]
 
 
@@ -273,7 +275,7 @@ def test_a_measured_pace_changes_the_steps_that_a_network_is_given():
 
     def works(pace):
         paces = None if pace is None else {"convnet": pace}
-        found, _ = networks.ordered(priced, set(), shape, 3, 3_000.0, 2, None, paces)
+        found, _ = networks.ordered(priced, {}, shape, 3, 3_000.0, 2, None, paces)
         return [each.cost.work for each in found[:1]]
 
     assert works(1.0) == works(None)
@@ -281,4 +283,4 @@ def test_a_measured_pace_changes_the_steps_that_a_network_is_given():
     assert works(0.5) == pytest.approx([each * 2 for each in works(1.0)], rel=0.1)
     named = spec.Train(families=[{"use": "convnet", "width": 40}])
     asked = plan.candidates(named, shape, LEARNED)
-    assert networks.ordered(asked, {"convnet"}, shape, 3, 3_000.0, 2, None, {"convnet": 2.0})[0] == asked
+    assert networks.ordered(asked, {"convnet": True}, shape, 3, 3_000.0, 2, None, {"convnet": 2.0})[0] == asked

@@ -95,6 +95,8 @@ class Desk:
         self.raw = {each.column: graph.input(each.tensor, TENSORS[each.kind], *each.shape) for each in inputs}
         self.texts = [each.column for each in inputs if each.text]
         self.drawn: dict[tuple[str, str | int], str] = {}
+        self.weights: dict[str, str] = {}
+        """Of the encoder, those that are drawn."""
 
     def given(self, recipe: encode.Recipe, fold: int, model: bytes) -> dict[str, str]:
         """Input of a fragment → tensor, of those that it reads."""
@@ -119,7 +121,7 @@ class Desk:
             return tokens
         assert self.encoder is not None
         weights = self.encoder
-        return self.once(("embedded", column), lambda: transformer.draw(weights, self.graph, tokens))
+        return self.once(("embedded", column), lambda: transformer.draw(weights, self.graph, tokens, self.weights))
 
     def once(self, key: tuple[str, str | int], draw: Callable[[], str]) -> str:
         """The tensor that was drawn under this key before, or is now."""

@@ -119,7 +119,7 @@ class Bag:
         """Nodes that sum what keys [N, T] weigh, int64 [N, S + 1]; unknown ones weigh nothing."""
         assert self.weight_GS is not None
         own = self.weight_GS[list(column_of.values())]
-        table = np.concatenate([own, np.zeros_like(self.weight_GS[:1])])
+        table = np.concatenate([own, np.zeros((1, self.weight_GS.shape[1]), np.int32)])
         place = graph.add(
             "LabelEncoder",
             key,

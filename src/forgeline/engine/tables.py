@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from forgeline.engine import album, csv_spill, csv_text, idx, pictures
+from forgeline.engine import album, csv_spill, csv_text, folders, idx
 from forgeline.engine.columns import STORAGE, settle, settle_one, stored
 from forgeline.engine.rows import MOST_HELD, Held, OnDisk, RowSource, fresh
 from forgeline.errors import BadInput
@@ -78,11 +78,11 @@ def find(source: str, base: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The data files in a folder, not in folders below it, sorted by name; the folder itself where there are none but
-    folders of pictures. Errors: BadInput."""
+    """The data files in a folder, not in folders below it, sorted by name; the folder itself where it is one of
+    pictures or texts by class. Errors: BadInput."""
     found = sorted(file for file in folder.iterdir() if extension(file) in KNOWN and not file.name.startswith("."))
     found = [file for file in found if not idx.LABELS.search(file.name)]  # they belong to pictures
-    if not found and pictures_in(folder):
+    if folders.classes_in(folder) or (not found and folders.files_of(folder)):
         return [folder]
     if not found:
         raise BadInput(
@@ -91,12 +91,6 @@ def files_in(folder: Path) -> list[Path]:
             remedy=f"Looked for {', '.join(KNOWN)}, text also as .gz.",
         )
     return found
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """The picture files in the folders below a folder, sorted by path."""
-    found = (file for file in folder.glob("*/**/*") if file.suffix.lower() in pictures.ENDINGS and file.is_file())
-    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))
 
 
 def neighbours(folder: Path) -> list[str]:
@@ -194,9 +188,10 @@ def agree(dtypes: Sequence[pl.DataType]) -> bool:
 
 
 def load(path: Path, missing: Sequence[str], text: Collection[str]) -> tuple[pl.DataFrame, Source]:
-    """The rows of one file, or of folders of pictures, and what it is. Errors: BadInput."""
-    if path.is_dir() and pictures_in(path):
-        return picture_folder(path)
+    """The rows of one file, or of a folder by class, and what it is. Errors: BadInput."""
+    if path.is_dir() and folders.files_of(path):
+        rows = folders.read(path, opened)
+        return rows.frame, Source(path.name, rows.frame.height, rows.size_bytes, file_digest(path), rows.form, "")
     data = file_bytes(path)
     content = unpacked(data, path) if path.name.lower().endswith(".gz") else data
     form = extension(path)
@@ -213,21 +208,6 @@ def load(path: Path, missing: Sequence[str], text: Collection[str]) -> tuple[pl.
         raise BadInput("the file has no rows", where=path.name, remedy="Give a file with rows.")
     frame = frame.with_columns(pl.col(column).cast(pl.String) for column in frame.columns if column in text)
     return frame, Source(path.name, frame.height, len(data), hashlib.sha256(data).hexdigest(), name, says)
-
-
-def picture_folder(folder: Path) -> tuple[pl.DataFrame, Source]:
-    """The pictures below a folder, each labelled with the name of the folder it is in."""
-    files = pictures_in(folder)
-    contents = []
-    for path in files:
-        try:
-            contents.append(path.read_bytes())
-        except OSError as error:
-            raise unreadable(path, error) from None
-    labels = [path.parent.name for path in files]
-    frame = pl.DataFrame({"image": pl.Series(contents, dtype=pl.Binary), "label": pl.Series(labels, dtype=pl.String)})
-    size = sum(map(len, contents))
-    return frame, Source(folder.name, len(files), size, file_digest(folder), "pictures in folders", "")
 
 
 def idx_pictures(content: bytes, path: Path) -> pl.DataFrame:
@@ -248,10 +228,10 @@ def idx_pictures(content: bytes, path: Path) -> pl.DataFrame:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes; of a folder, of its pictures' names and bytes. Errors: BadInput when it cannot be
-    opened."""
+    """SHA-256 of a file's bytes; of a folder by class, of its files' names and bytes. Errors: BadInput when it cannot
+    be opened."""
     if path.is_dir():
-        lines = [f"{file_digest(file)}  {file.relative_to(path).as_posix()}\n" for file in pictures_in(path)]
+        lines = [f"{file_digest(file)}  {file.relative_to(path).as_posix()}\n" for file in folders.files_of(path)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     try:
         with path.open("rb") as file:
@@ -267,12 +247,17 @@ def unreadable(path: Path, error: OSError) -> BadInput:
     )
 
 
-def file_bytes(path: Path) -> bytes:
-    """All bytes of a file. Errors: BadInput when it cannot be opened or is empty."""
+def opened(path: Path) -> bytes:
+    """All bytes of a file. Errors: BadInput when it cannot be opened."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def file_bytes(path: Path) -> bytes:
+    """All bytes of a file. Errors: BadInput when it cannot be opened or is empty."""
+    data = opened(path)
     if not data:
         raise BadInput("the file is empty", where=path.name, remedy="Give a file with a header and rows.")
     return data

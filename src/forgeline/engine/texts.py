@@ -96,5 +96,5 @@ def predict(module: Any, head: Head, x_NF: np.ndarray, tokens: Sequence[np.ndarr
 
 def draw(module: Any, head: Head, architecture: Architecture, graph: Graph, x: str, tokens: Sequence[str]) -> str:
     """Nodes from features, and from the tokens of every column, to predictions."""
-    weights = weights_of(module, architecture)
-    return head.draw(graph, module, x, [transformer.draw(weights, graph, each) for each in tokens])
+    weights, known = weights_of(module, architecture), dict[str, str]()
+    return head.draw(graph, module, x, [transformer.draw(weights, graph, each, known) for each in tokens])

@@ -107,17 +107,20 @@ def batches(length_N: np.ndarray, most: int, *, together: int = 2048) -> Iterato
 # ---------------------------------------------------------------- ONNX
 
 
-def draw(weights: Weights, graph: Graph, tokens: str) -> str:
+def draw(weights: Weights, graph: Graph, tokens: str, known: dict[str, str] | None = None) -> str:
     """Nodes from tokens int64 [N, T] to the mean over them, float32 [N, W].
 
-    Matrices of float16 stay so in the file, and become float32 when it is opened.
+    Matrices of float16 stay so in the file, and become float32 when it is opened. `known`: tensors of the weights that
+    this graph has already, by their names; it is added to.
     """
-    made, arrays = weights.architecture, weights.arrays
+    made, arrays, drawn = weights.architecture, weights.arrays, {} if known is None else known
 
     def constant(name: str, *, turned: bool = False) -> str:
-        array = arrays[name].T if turned else arrays[name]
-        named = graph.constant(np.ascontiguousarray(array), array.dtype)
-        return graph.cast(named, "float") if array.dtype == np.float16 else named
+        if name not in drawn:
+            array = arrays[name].T if turned else arrays[name]
+            named = graph.constant(np.ascontiguousarray(array), array.dtype)
+            drawn[name] = graph.cast(named, "float") if array.dtype == np.float16 else named
+        return drawn[name]
 
     def linear(x: str, name: str) -> str:
         product = graph.add("MatMul", x, constant(f"{name}.weight", turned=True))

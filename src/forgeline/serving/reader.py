@@ -56,6 +56,8 @@ MOST_PIXELS = 50_000_000  # of one picture: a small file may unfold to any size
 PIXELS = 2**17  # bytes of pictures in one call: networks need hundreds of times as many
 EDGES = (16, 32, 64, 128, 256, 512)  # tokens that texts are filled up to, each by its own length
 TOKENS = 2**11  # tokens of texts in one call
+TEXTS = 256  # rows in one call that hold texts
+CHARACTERS, LONG_TEXT = 2**20, 2**12  # of texts in one call, filled up to the longest; what is long for a text
 BLOCK = 16 * CHUNK  # rows of a file taken together
 SCHEMA = "forgeline/signature@1"
 BOOLEANS = {"true": True, "false": False}
@@ -305,7 +307,8 @@ class WordPiece:
     def ids(self, text: str, most: int) -> list[int]:
         """At most `most` ids (2 or more), of which the last is always [SEP]."""
         found = [self.first]
-        for run in self.runs.findall(text):
+        for match in self.runs.finditer(text):
+            run = match[0]
             found += self.remembered(run) if len(run) <= LONG else self.pieces(run)
             if len(found) >= most:
                 break
@@ -546,7 +549,8 @@ class Reader:
             each["tensor"]: self.feed(each, columns[each["name"]], tally, base) for each in self.inputs
         }
         for pieces, each in itertools.product(self.pieces, self.texts):
-            texts, ask = feeds[each["tensor"]][:, 0].tolist(), each["tokens"]
+            blank, ask = self.signature["missing_category"], each["tokens"]
+            texts = ["" if text == blank else text for text in feeds[each["tensor"]][:, 0].tolist()]
             feeds[ask["tensor"]] = Spelt(texts, pieces, ask["most"])
         scores = self.scores(feeds, len(columns[names[0]]))
         if self.classes:
@@ -582,9 +586,10 @@ class Reader:
 
     @property
     def chunk(self) -> int:
-        """Rows in one call of the model: fewer where they hold pictures."""
+        """Rows in one call of the model: fewer where they hold pictures or texts."""
         sizes = [each["height"] * each["width"] * each["channels"] for each in self.inputs if each["kind"] == "image"]
-        return min(CHUNK, max(2, PIXELS // sum(sizes))) if sizes else CHUNK
+        most = TEXTS if any(each.get("text") for each in self.inputs) else CHUNK
+        return min(most, max(2, PIXELS // sum(sizes))) if sizes else most
 
     def batches(self, feeds: Mapping[str, Any], rows: int) -> Iterator[np.ndarray]:
         """Rows that are asked about in one call: all that have texts of about one length, some at a time.
@@ -593,13 +598,28 @@ class Reader:
         """
         spelt = [each for each in feeds.values() if isinstance(each, Spelt)]
         if not spelt:
-            yield from (np.arange(at, min(at + self.chunk, rows)) for at in range(0, rows, self.chunk))
+            yield from self.parts(feeds, np.arange(rows), self.chunk)
             return
         kinds, kind = np.unique(np.stack([each.widths for each in spelt]), axis=1, return_inverse=True)
         for place, widths in enumerate(kinds.T):
             alike = np.flatnonzero(kind == place)
             size = min(self.chunk, max(2, TOKENS // int(widths.sum())))
-            yield from (alike[at : at + size] for at in range(0, len(alike), size))
+            yield from self.parts(feeds, alike, size)
+
+    def parts(self, feeds: Mapping[str, Any], places: np.ndarray, most: int) -> Iterator[np.ndarray]:
+        """Rows in parts of at most `most`; of fewer where a text is long, as every other is filled up to it."""
+        texts = [feeds[each["tensor"]] for each in self.inputs if each.get("text")]
+        if not texts:
+            yield from (places[at : at + most] for at in range(0, len(places), most))
+            return
+        lengths = np.array([[len(text) for text in column[places, 0].tolist()] for column in texts]).max(axis=0)
+        at = 0
+        while at < len(places):
+            size = max(2, min(most, CHARACTERS // max(1, int(lengths[at : at + most].max()))))
+            if lengths[at : at + size].max() > LONG_TEXT >= lengths[at : at + size].min():
+                size = max(1, int(np.argmax(lengths[at : at + size] > LONG_TEXT)))  # long ones on their own
+            yield places[at : at + size]
+            at += size
 
     def scores(self, feeds: Mapping[str, Any], rows: int) -> np.ndarray:
         """The model's output for every row, at least two and at most `chunk` rows a call."""

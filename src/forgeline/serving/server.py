@@ -97,7 +97,7 @@ def application(reader: Reader, healthy: bytes, token: bytes | None) -> Applicat
         if token is not None:
             check_token(dict(scope["headers"]).get(b"authorization", b""), token)
         body = await read_body(receive)
-        small = len(body) <= SMALL_BYTES and not reader.sees
+        small = len(body) <= SMALL_BYTES and not reader.sees and not reader.texts
         return predict(reader, body) if small else await asyncio.to_thread(predict, reader, body)
 
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

@@ -246,6 +246,7 @@ def signature_of(
             **({"map": each.map} if each.map else {}),
             **({"levels": levels[each.name]} if each.name in levels else {}),
             **dict(zip(("height", "width", "channels"), each.shape)),
+            **({"text": True} if each.name in refinement.facts.texts else {}),
             **tokens_of(index, each.name, refinement),
         }
         for index, each in enumerate(refinement.facts.inputs)

@@ -54,10 +54,13 @@ def plan(
     facts = snapshot.facts
     tested = facts.test_rows or facts.rows - facts.left_out - refinement.facts.rows
     answered = 2 * tested + models.again(refinement)
-    draft, _ = networks.ordered(priced, asked, shape, folds, allowed, cores, found, rows=answered)
-    looks = sketching.look(draft, asked, shape, refinement, budget.units, work)
+    most = work.workers.memory_bytes
+    draft, _ = networks.ordered(priced, asked, shape, folds, allowed, cores, found, rows=answered, memory=most)
+    looks = sketching.look(
+        draft, {name for name, given in asked.items() if given}, shape, refinement, budget.units, work
+    )
     allowed = max(0.0, allowed - looks.seconds * work.workers.count)
-    priced, decision = networks.ordered(priced, asked, shape, folds, allowed, cores, found, looks.paces, answered)
+    priced, decision = networks.ordered(priced, asked, shape, folds, allowed, cores, found, looks.paces, answered, most)
     priced = opened(sampled(priced, shape, folds, allowed, work.workers.memory_bytes), shape, folds, allowed)
     judged = judge(priced, folds, budget, work)
     encoder = refinement.facts.encoder
@@ -296,9 +299,9 @@ def families(train: spec.Train) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def asked_for(train: spec.Train) -> set[str]:
-    """Families that are given a setting."""
-    return {name for name, options in families(train) if options}
+def asked_for(train: spec.Train) -> dict[str, bool]:
+    """Families that are named, and whether with a setting, which then stays as it is."""
+    return {} if train.families == "auto" else {name: bool(options) for name, options in families(train)}
 
 
 def competes(name: str) -> bool:

@@ -83,6 +83,9 @@ def refine(
     arrays = tables.from_frame(sheet.frame, [(each.name, sheet.kinds[each.name]) for each in inputs], shown)
     arrays = replace(arrays, texts=words.lengths(arrays))
     read = pretrained.read(encoder, arrays, work) if encoder and arrays.texts else None
+    if encoder and not arrays.texts:
+        says = f"no column holds free text (many texts of four words and more), so {ask.encoder} reads nothing"
+        sheet.findings.append(Finding(code="spec.encoder_unused", severity="warn", says=says))
     if read:
         arrays = replace(arrays, tokens=read.tokens, embedded=read.embedded)
     names = [each.name for each in inputs]
@@ -269,7 +272,7 @@ def fit_recipes(sheet: Sheet, material: Material) -> tuple[list[Recipe], Verdict
     plain, filtered = recipes.fitted(material)
     for (name, rows_N), recipe in zip(material.views, plain, strict=True):
         sheet.did("impute and encode", recipe.columns, f"{len(recipe.features)} features", name, sheet.ids[rows_N])
-    if not plain[-1].columns:
+    if not plain[-1].columns and not material.arrays.texts:
         raise BadInput(
             "no column varies, so there is nothing to learn from",
             remedy="Add columns that differ between rows.",
@@ -278,7 +281,7 @@ def fit_recipes(sheet: Sheet, material: Material) -> tuple[list[Recipe], Verdict
     for (name, rows_N), recipe in zip(material.views, filter_.recipes, strict=True):
         gone = [column for column in plain[-1].columns if column not in recipe.columns]
         sheet.did("filter by mutual information", gone, filter_.why, name, sheet.ids[rows_N])
-    used = {name for recipe in filter_.recipes for name in recipe.columns}
+    used = {name for recipe in filter_.recipes for name in recipe.columns} | set(material.arrays.texts)
     for name in sorted(set(material.arrays.columns) - used):
         said_nothing = filter_.kept and name in plain[-1].columns
         sheet.dropped[name] = "no mutual information with the target" if said_nothing else "it does not vary enough"
@@ -304,7 +307,7 @@ def record(
     """What refine gives."""
     facts = snapshot.facts
     last, work = chosen[-1], material.work
-    used = {name for recipe in chosen for name in recipe.columns}
+    used = {name for recipe in chosen for name in recipe.columns} | set(material.arrays.texts)
     dtypes = {column.name: column.dtype for column in facts.columns}
     shapes = {piece.column: [piece.height, piece.width, piece.channels] for piece in last.pictures}
     inputs = [

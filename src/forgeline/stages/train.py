@@ -141,6 +141,12 @@ def seeds_for(family: str, data: Data) -> int:
 # ---------------------------------------------------------------- what is left
 
 
+def sees(family: str) -> tuple[str, ...]:
+    """Kinds of raw columns that a family's models are given."""
+    found: tuple[str, ...] = getattr(catalog.load("families", family), "SEES", ())
+    return found
+
+
 class Reserve:
     """Seconds to keep for what comes after the fold models; nothing without a time limit.
 
@@ -156,6 +162,10 @@ class Reserve:
         again = models.again(self.bench.refinement)
         self.rows = (2 * test_rows + again) / workers.count + (test_rows if self.bench.work.predict else 0)
         """Rows that one core is to be asked about."""
+        encoder = models.architecture_of(self.bench.refinement.facts.encoder)
+        lengths = self.bench.refinement.facts.tokens.values()
+        self.reading = sum(map(encoder.flops, lengths)) / models.ANSWERING if encoder else 0.0
+        """Seconds that a pretrained encoder, as it is, takes for a row's texts."""
         self.expected = max((self.answering(each) for each in self.bench.candidates.values()), default=0.0)
         """Seconds a row that networks on raw columns are expected to take, until one of them is complete."""
         self.shown = any(each.kind == "image" for each in self.bench.refinement.facts.inputs)
@@ -169,10 +179,13 @@ class Reserve:
 
     def answering(self, candidate: Candidate) -> float:
         """Seconds a row of a candidate that takes long; its folds all ship."""
-        module = catalog.load("families", candidate.family)
-        slow = getattr(module, "SEES", ()) and hasattr(module, "brief")
+        kinds = sees(candidate.family)
+        if "embedded" in kinds:
+            return self.reading
         flops = candidate.cost.flops_per_row * self.bench.refinement.facts.fold_count
-        return flops / models.ANSWERING if slow else 0.0
+        return (
+            flops / models.ANSWERING if kinds and hasattr(catalog.load("families", candidate.family), "brief") else 0.0
+        )
 
     def closing(self, *, megabyte: float = 0.27, weights: float = 0.08) -> float:
         """Seconds for everything after training; at most four tenths of the limit.
@@ -208,9 +221,10 @@ class Reserve:
         rows = min(len(bench.data.y_N), models.SELECTION_ROWS)
         self.choosing = (time.perf_counter() - began) * max(1.0, rows / most)
         chosen = [member for member, weight in zip(members, weights) if weight > 0]
-        if any(self.answering(bench.candidates[member.candidate]) for member in members):
+        if any(self.answering(bench.candidates[member.candidate]) > self.reading for member in members):
             self.expected = 0.0
-        self.pace, self.megabytes, each = 0.0, 0.0, [0.0]
+        reads = any("embedded" in sees(member.family) for member in chosen)
+        self.pace, self.megabytes, each = self.reading if reads else 0.0, 0.0, [0.0]
         for member in chosen:
             keys = [(unit.candidate, unit.fold) for unit in member.units]
             seeds = seeds_for(member.family, bench.data)

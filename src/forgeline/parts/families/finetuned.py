@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from forgeline.engine import headed, texts, transformer
 from forgeline.engine.graph import Graph
+from forgeline.errors import BadInput
 from forgeline.kinds import Setting, Shape, Space, TrainRows
 from forgeline.records import Cost
 
@@ -57,6 +59,9 @@ def cost(shape: Shape, setting: Setting) -> Cost:
     """
     made = shape.encoder
     assert made is not None
+    if setting["tuned"] == "lora" and find_spec("peft") is None:
+        remedy = "Install it with: pip install 'forgeline[deep]'"
+        raise BadInput("LoRA needs the package peft, which is not installed", where="[train] families", remedy=remedy)
     forward = sum(made.flops(FILLED * each) for each in shape.tokens)
     trained = 1.0 - setting["frozen"] / made.layers
     passes = 1.0 + trained * (1.1 if setting["tuned"] == "lora" else 2.0)
@@ -67,7 +72,7 @@ def cost(shape: Shape, setting: Setting) -> Cost:
     return Cost(
         work=work,
         seconds=work,
-        memory_bytes=int(PROCESS_BYTES + 16 * made.parameters + 4 * batch * kept + 8 * shape.rows * 2 * tokens),
+        memory_bytes=int(PROCESS_BYTES + 16 * made.parameters + 4 * batch * kept + 8 * shape.rows * 4 * tokens),
         size_bytes=10_000 + 2 * made.parameters,
         flops_per_row=forward,
     )

@@ -74,11 +74,14 @@ class Tfidf:
         plain = headed.standard_of(rows.x_NF, self.shape.plain or 0)
         parts = [each.counts(column) for each, column in zip(bags, texts)]
         x_NG = sparse.hstack([*parts, sparse.csr_array(plain.of(rows.x_NF).astype(np.float64))], format="csr")
+        if not x_NG.shape[1]:  # no word stands in two texts, and there is no other column
+            x_NG = sparse.csr_array(np.ones((len(rows.x_NF), 1)))
         with threadpool_limits(1):
             slope_GS, start_S = linear.fit(
                 x_NG, rows.y_N, rows.weight_N, self.penalty, self.shape.task, self.shape.outputs
             )
-        *own, beside_PS = np.split(slope_GS, np.cumsum([each.size for each in bags]))
+        ends = np.cumsum([*(each.size for each in bags), len(plain.center_F)])
+        *own, beside_PS, _ = np.split(slope_GS, ends)
         weighed = [each.weighed(slopes) for each, slopes in zip(bags, own)]
         return FittedTfidf(self.shape.task, weighed, plain, beside_PS.astype(np.float32), start_S.astype(np.float32))
 
