@@ -197,12 +197,12 @@ def look_once(
     built: kinds.Stepped = module.build(shape, ask.setting, Seed(*ask.seed))
     some = replace(ask, share=min(1.0, (BATCHES * built.batch + 1) / rows))
     lot = fitting.read(some, Artefacts(Path(ask.artefacts)), module)
-    batch = head(built.begin(replace(lot.rows, shape=shape)), built.batch)
+    batch = head(built.begin(replace(lot.rows, shape=shape)), 2 * built.batch)
     methods = [deep.method_of(each) for each in getattr(built, "methods", [])]
     if timed:
         built.optimizer()  # the first one of a process imports much
     start = time.time() - process_start() if start_seconds is None else start_seconds
-    found = sketch(built, batch, steps=STEPS if timed else 0, methods=methods)
+    found = sketch(built, batch, steps=STEPS if timed else 0, methods=methods, rows=built.batch)
     cost = module.cost(shape, ask.setting)
     seen = Look(ask.candidate, ask.family, cost.flops_per_row, found, start, None)
     seconds = seconds_of(seen, built, held, judged_of(module, held)) if timed else None

@@ -54,24 +54,29 @@ class Sketch:
         return self.activation_bytes + (rows - self.rows) * self.row_activation_bytes
 
 
-def sketch(built: Stepped, batch: Batch, *, steps: int, methods: Sequence[Method] = ()) -> Sketch:
+def sketch(
+    built: Stepped, given: Batch, *, steps: int, methods: Sequence[Method] = (), rows: int | None = None
+) -> Sketch:
     """Count what a batch takes and, where `steps` are asked for, time so many after one to warm up.
 
-    The module, its gradients and every random number generator are left as they were.
+    A batch is the first `rows` of those that are given, or all; where there are more, activations are also counted of
+    all of them, else of half. The module, its gradients and every random number generator are left as they were.
     """
-    rows = len(next(iter(batch.values())))
+    there = len(next(iter(given.values())))
+    rows = there if rows is None else min(rows, there)
+    batch, other = head(given, rows), there if there > rows else rows // 2
     with untouched(built.module):
         built.module.train()
-        kept, half = activation_bytes(built, batch), rows // 2
+        kept = activation_bytes(built, batch)
         # norms over a batch cannot do with one row
-        fewer = activation_bytes(built, head(batch, half)) if half > 1 else 0
+        others = activation_bytes(built, head(given, other)) if other > 1 else 0
         flops, sparsity = counted(built, batch)
         step_seconds, forward_seconds = timed(built, batch, steps, methods) if steps else (None, None)
     return Sketch(
         rows=rows,
         parameters=sum(each.numel() for each in built.module.parameters()),
         activation_bytes=kept,
-        row_activation_bytes=(kept - fewer) / (rows - half if half > 1 else rows),
+        row_activation_bytes=(kept - others) / (rows - other if other > 1 else rows),
         flops_per_row=flops / rows,
         sparsity=sparsity,
         step_seconds=step_seconds,
