@@ -41,12 +41,21 @@ def write(
         f"- {assessment.facts.train_rows} training rows and {assessment.facts.test_rows} sealed test rows "
         f"({assessment.facts.split_how}); snapshot `{snapshot.facts.digest}`\n"
         + "\n".join(f"- {member.candidate}, weight {member.weight:.3f}" for member in compression.facts.kept),
+        *encoder_lines(about),
         "## What was found in the data",
         "\n".join(finding_lines(assessment.findings)) or "Nothing.",
         "## What was accepted",
         "\n".join(accepted_lines(assess.accept)) or "Nothing: no blocking finding was set aside.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def encoder_lines(about: dict[str, Any]) -> list[str]:
+    """Whose weights ship besides, and under which licence."""
+    if "encoder" not in about:
+        return []
+    licence = about["encoder"]["licence"] or "unknown: its model card names none"
+    return [f"- the pretrained encoder {about['encoder']['name']}, licence {licence}"]
 
 
 USAGE = """```

@@ -106,6 +106,36 @@ def test_a_release_stands_alone(release, tmp_path):
     assert np.allclose(told.select(pl.exclude("prediction")).to_numpy(), ours, atol=1e-6)
 
 
+def test_a_release_says_whose_weights_it_holds(release, read):
+    told = json.loads((release / "forgeline.json").read_text())["encoder"]
+    assert told["licence"] == "apache-2.0"
+    assert "licence apache-2.0" in (release / "README.md").read_text()
+    kept = {each.family for each in facts(read, "compress").kept}
+    if not kept & {"frozen", "finetuned"}:
+        assert not (read.folder / "release" / "tokenizer.json").exists()
+
+
+def test_an_encoder_without_texts_is_told(tmp_path):
+    encoder = said.write_encoder(tmp_path / "encoder")
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=200)
+    frame = pl.DataFrame({"x": x, "about": np.where(x > 0, "a", "b")})
+    done = run(frame, tmp_path, families=["linear"], refine={"encoder": str(encoder)})
+    codes = [finding.code for record in done.records for finding in record.findings]
+    assert "spec.encoder_unused" in codes
+
+
+def test_a_column_of_texts_without_words_that_come_twice(tmp_path):
+    """No word is a feature, so the recipe has nothing of it; families that read texts still have their column."""
+    draw = np.random.default_rng(0)
+    texts = [" ".join(f"w{int(each)}" for each in draw.integers(0, 10**9, 6)) for _ in range(240)]
+    x = draw.normal(size=240)
+    frame = pl.DataFrame({"note": texts, "x": x, "about": np.where(x > 0, "a", "b")})
+    done = run(frame, tmp_path)
+    assert done.numbers["test.accuracy"].value > 0.9
+    assert done.release.predict(frame.head(3)).height == 3
+
+
 def test_a_tokenizer_that_was_changed_is_refused(release, tmp_path):
     copy = tmp_path / "release"
     shutil.copytree(release, copy)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from forgeline import __version__, card, models, records, spec
+from forgeline import __version__, card, catalog, models, records, spec
 from forgeline.engine import sketches
 from forgeline.engine.store import flush_folder, write_atomic
 
@@ -45,9 +45,9 @@ def release(
         "predict.py": resources.files("forgeline.serving").joinpath("reader.py").read_bytes(),
     }
     digest = digest_of(files)
-    files |= tokenizer(files["signature.json"], refinement, work)
+    files |= tokenizer(refinement, compression, work)
     done = [snapshot, assessment, refinement, plan, training, compression, evaluation]
-    about = describe(name, licence, digest, done, work)
+    about = describe(name, licence, digest, done, work) | encoder_of(refinement, compression)
     files["forgeline.json"] = json.dumps(about, ensure_ascii=False, indent=1).encode()
     files["README.md"] = card.write(about, assess, snapshot, assessment, refinement, compression, evaluation).encode()
     sums = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
@@ -59,9 +59,18 @@ def release(
     )
 
 
-def tokenizer(signature: bytes, refinement: records.Refinement, work: Workspace) -> dict[str, bytes]:
+def encoder_of(refinement: records.Refinement, compression: records.Compression) -> dict[str, Any]:
+    """The pretrained encoder whose weights ship, in the model or as what it was trained from."""
+    encoder = refinement.facts.encoder
+    kinds = [getattr(catalog.load("families", each.family), "SEES", ()) for each in compression.facts.kept]
+    if encoder is None or not any({"tokens", "embedded"} & {*seen} for seen in kinds):
+        return {}
+    return {"encoder": {"name": encoder.name, "licence": encoder.licence, "parameters": encoder.parameters}}
+
+
+def tokenizer(refinement: records.Refinement, compression: records.Compression, work: Workspace) -> dict[str, bytes]:
     """What makes tokens of texts, where the model reads them; the signature, which the digest covers, names its own."""
-    if "tokenizer" not in json.loads(signature):
+    if not encoder_of(refinement, compression):
         return {}
     found = next(ref for ref in refinement.facts.table if ref.name == models.TOKENIZER)
     return {models.TOKENIZER: work.get(found)}
