@@ -29,7 +29,7 @@ WORDS, HEAD, WHOLE, SCRATCH = "tfidf", "frozen", "finetuned", "transformer"
 scratch."""
 PART, ALONE, FROM_SCRATCH = 0.55, 0.75, 0.25
 """Of the budget that the first network may take; where a table has no columns but raw ones, and others have less to
-say; and where it reads texts from scratch, which words that are counted mostly do as well."""
+say; and where it reads texts from scratch unasked, which words that are counted mostly do as well."""
 FEWEST_ROWS = 1_000
 """With fewer no network reads texts from scratch unasked."""
 PROBE = "how an encoder fits"
@@ -198,7 +198,7 @@ def ordered(
         once, pace = expected(each.family, each.setting, shape, 1.0), (paces or {}).get(each.family, 1.0)
         free = max(0.0, left - answered * folds * once.flops_per_row)
         most = min(free / folds, free / ((cores or 1) * waves))
-        own = min(part, FROM_SCRATCH) if each.family == SCRATCH else part
+        own = min(part, FROM_SCRATCH) if each.family == SCRATCH and SCRATCH not in asked else part
         setting = catalog.load("families", each.family).brief(shape, each.setting, own * most / pace)
         done = Candidate(
             name=each.name,
