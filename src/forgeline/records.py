@@ -438,7 +438,7 @@ class RefinementFacts(Shape, frozen=True):
     classes: list[str | bool | int | float]
     """Labels in the order of the probabilities; binary: the positive class last."""
     table: list[Ref]
-    """Training rows as arrays: numbers, codes, dates, pictures, columns, target, ids, weight (see engine.arrays)."""
+    """Training rows as arrays: numbers, codes, dates, pictures, texts, columns, target (see engine.arrays)."""
     folds: Ref
     """One byte a training row: its fold."""
     fold_count: int
