@@ -23,9 +23,9 @@ SPEC = """
 source = "data.csv"
 target = "y"
 [train]
-families = [{use = "tabm", width = 32, members = 4, batch = 16, epochs = 120, rate = 0.001, bins = 4}]
+families = [{use = "tabm", width = 32, members = 4, batch = 16, epochs = 300, rate = 0.001, bins = 4}]
 [budget]
-work = 11
+work = 26
 """
 
 
