@@ -61,7 +61,7 @@ def compared(family, rows, setting, clock):
     built = family.build(rows.shape, setting, Seed(0))
     batch = built.begin(rows)
     methods = [deep.method_of(each) for each in getattr(built, "methods", [])]
-    seen = sketch.sketch(built, sketch.head(batch, 2 * built.batch), steps=3, methods=methods, rows=built.batch)
+    seen = sketch.sketch(built, sketch.head(batch, 3 * built.batch // 2), steps=3, methods=methods, rows=built.batch)
     larger = int(1.6 * built.batch)
     hooked = sketch.activation_bytes(built, sketch.head(batch, larger))
     began = clock()

@@ -197,7 +197,7 @@ def look_once(
     built: kinds.Stepped = module.build(shape, ask.setting, Seed(*ask.seed))
     some = replace(ask, share=min(1.0, (BATCHES * built.batch + 1) / rows))
     lot = fitting.read(some, Artefacts(Path(ask.artefacts)), module)
-    batch = head(built.begin(replace(lot.rows, shape=shape)), 2 * built.batch)
+    batch = head(built.begin(replace(lot.rows, shape=shape)), 3 * built.batch // 2)
     methods = [deep.method_of(each) for each in getattr(built, "methods", [])]
     if timed:
         built.optimizer()  # the first one of a process imports much
