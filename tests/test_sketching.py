@@ -116,6 +116,7 @@ def test_a_short_time_budget_does_without(planned):
     assert [each["what"] for each in lines(done, "skip") if each["stage"] == "plan"] == ["networks"]
 
 
+@pytest.mark.alone
 def test_a_look_keeps_to_the_memory_of_a_worker(planned):
     done = planned(time="300s", budget={"memory": "2GB"})
     assert networks(done)[0]["parameters"] is not None
