@@ -108,6 +108,22 @@ def head_of(x_NF: np.ndarray, y_N: np.ndarray, task: str, outputs: int, quantile
     return Head(task, outputs, quantile, float(y_N.min()), float(y_N.max()), standard_of(x_NF, beside))
 
 
+def classes_of(task: str, outputs: int) -> int:
+    """Of the labels; 0 of values."""
+    return 0 if task == "regression" else max(2, outputs)
+
+
+def batch_of(rows: int, most: int, *, least: int, parts: int) -> int:
+    """Rows of a step: fewer where there would be less than about so many `parts` in an epoch."""
+    few = max(least, rows // parts)
+    return most if most < few else few
+
+
+def steps_of(rows: int, epochs: float, batch: int) -> int:
+    """Steps of the whole schedule."""
+    return max(1, round(epochs * rows / batch))
+
+
 def constants(graph: Graph, layer: Any) -> tuple[str, str]:
     """Weights [inputs, outputs] and bias of a linear layer."""
     weights = layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy()

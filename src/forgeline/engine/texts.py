@@ -18,6 +18,8 @@ from forgeline.engine.transformer import Architecture, Weights
 if TYPE_CHECKING:
     import torch
 
+    from forgeline.engine.feed import Batch
+
 TOGETHER = 64
 """Texts that are asked about at once, of about one length."""
 PARTS = 4
@@ -44,6 +46,23 @@ def network(encoder: torch.nn.Module, width: int, columns: int, beside: int, sco
 
     body = Body()
     return headed.network([body] * columns, width * columns, beside, scores)
+
+
+def tensors(
+    head: Head, x_NF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray | None, tokens: Sequence[np.ndarray]
+) -> Batch:
+    """Tokens [N, T] of every column, the other columns standardised, targets, weights where there are any."""
+    import torch
+
+    found = headed.targets(y_N, weight_N, head.task)
+    found["x"] = torch.from_numpy(head.beside.of(x_NF))
+    return found | {f"tokens_{place}": torch.from_numpy(each) for place, each in enumerate(tokens)}
+
+
+def loss(head: Head, module: Any, batch: Batch) -> torch.Tensor:
+    """The mean over a batch, weighted where rows have weights."""
+    columns = sum(name.startswith("tokens_") for name in batch)
+    return head.mean_loss(module(batch["x"], *(batch[f"tokens_{place}"] for place in range(columns))), batch)
 
 
 def weights_of(module: Any, architecture: Architecture) -> Weights:

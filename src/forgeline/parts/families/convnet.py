@@ -89,15 +89,13 @@ def build(shape: Shape, setting: Setting, seed: Seed) -> ConvNet:
 
 
 def batch_of(shape: Shape, setting: Setting) -> int:
-    """Rows of a step: fewer where there would be less than about twenty steps in an epoch."""
-    most, few = int(setting["batch"]), max(8, shape.rows // 20)
-    return most if most < few else few
+    """Rows of a step."""
+    return headed.batch_of(shape.rows, int(setting["batch"]), least=8, parts=20)
 
 
 def steps_of(shape: Shape, setting: Setting) -> int:
     """Steps of the whole schedule."""
-    epochs: float = setting["epochs"]
-    return max(1, round(epochs * shape.rows / batch_of(shape, setting)))
+    return headed.steps_of(shape.rows, setting["epochs"], batch_of(shape, setting))
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ class ConvNet:
     @property
     def classes(self) -> int:
         """Of the labels; 0 of values."""
-        return 0 if self.shape.task == "regression" else max(2, self.shape.outputs)
+        return headed.classes_of(self.shape.task, self.shape.outputs)
 
     @property
     def methods(self) -> list[dict[str, Any]]:

@@ -93,15 +93,13 @@ def build(shape: Shape, setting: Setting, seed: Seed) -> Finetuned:
 
 
 def batch_of(shape: Shape, setting: Setting) -> int:
-    """Rows of a step: fewer where there would be less than about ten steps in an epoch."""
-    most, few = int(setting["batch"]), max(4, shape.rows // 10)
-    return most if most < few else few
+    """Rows of a step."""
+    return headed.batch_of(shape.rows, int(setting["batch"]), least=4, parts=10)
 
 
 def steps_of(shape: Shape, setting: Setting) -> int:
     """Steps of the whole schedule."""
-    epochs: float = setting["epochs"]
-    return max(1, round(epochs * shape.rows / batch_of(shape, setting)))
+    return headed.steps_of(shape.rows, setting["epochs"], batch_of(shape, setting))
 
 
 @dataclass
@@ -116,7 +114,7 @@ class Finetuned:
     @property
     def classes(self) -> int:
         """Of the labels; 0 of values."""
-        return 0 if self.shape.task == "regression" else max(2, self.shape.outputs)
+        return headed.classes_of(self.shape.task, self.shape.outputs)
 
     def begin(self, rows: TrainRows) -> Batch:
         """Load the encoder; the rows as tensors."""
@@ -135,14 +133,8 @@ class Finetuned:
         return self.tensors(rows)
 
     def tensors(self, rows: TrainRows) -> Batch:
-        """Tokens [N, T] of every column, the other columns standardised, targets, weights where there are any."""
-        import torch
-
-        found = headed.targets(rows.y_N, rows.weight_N, self.shape.task)
-        found["x"] = torch.from_numpy(self.head.beside.of(rows.x_NF))
-        for place, tokens in enumerate(rows.seen):
-            found[f"tokens_{place}"] = torch.from_numpy(tokens)
-        return found
+        """Tokens of every column, the other columns standardised, targets, weights where there are any."""
+        return texts.tensors(self.head, rows.x_NF, rows.y_N, rows.weight_N, rows.seen)
 
     @property
     def batch(self) -> int:
@@ -173,9 +165,7 @@ class Finetuned:
 
     def loss(self, module: Any, batch: Batch) -> torch.Tensor:
         """The mean, weighted where rows have weights."""
-        return self.head.mean_loss(
-            module(batch["x"], *(batch[f"tokens_{at}"] for at in range(len(self.shape.tokens)))), batch
-        )
+        return texts.loss(self.head, module, batch)
 
     def weight(self, batch: Batch) -> float:
         """Rows, or their weights."""

@@ -111,15 +111,13 @@ def build(shape: Shape, setting: Setting, seed: Seed) -> Scratch:
 
 
 def batch_of(shape: Shape, setting: Setting) -> int:
-    """Rows of a step: fewer where there would be less than about twenty steps in an epoch."""
-    most, few = int(setting["batch"]), max(8, shape.rows // 20)
-    return most if most < few else few
+    """Rows of a step."""
+    return headed.batch_of(shape.rows, int(setting["batch"]), least=8, parts=20)
 
 
 def steps_of(shape: Shape, setting: Setting) -> int:
     """Steps of the whole schedule."""
-    epochs: float = setting["epochs"]
-    return max(1, round(epochs * shape.rows / batch_of(shape, setting)))
+    return headed.steps_of(shape.rows, setting["epochs"], batch_of(shape, setting))
 
 
 @dataclass
@@ -134,7 +132,7 @@ class Scratch:
     @property
     def classes(self) -> int:
         """Of the labels; 0 of values."""
-        return 0 if self.shape.task == "regression" else max(2, self.shape.outputs)
+        return headed.classes_of(self.shape.task, self.shape.outputs)
 
     def begin(self, rows: TrainRows) -> Batch:
         """Learn which words there are, make the module; the rows as tensors."""
@@ -151,14 +149,14 @@ class Scratch:
         return self.tensors(rows)
 
     def tensors(self, rows: TrainRows) -> Batch:
-        """Words [N, T] of every column, the other columns standardised, targets, weights where there are any."""
-        import torch
-
-        found = headed.targets(rows.y_N, rows.weight_N, self.shape.task)
-        found["x"] = torch.from_numpy(self.head.beside.of(rows.x_NF))
-        for place, said in enumerate(rows.seen):
-            found[f"tokens_{place}"] = torch.from_numpy(self.known.tokens(said[:, 0].tolist()))
-        return found
+        """Tokens of every column, the other columns standardised, targets, weights where there are any."""
+        return texts.tensors(
+            self.head,
+            rows.x_NF,
+            rows.y_N,
+            rows.weight_N,
+            [self.known.tokens(each[:, 0].tolist()) for each in rows.seen],
+        )
 
     @property
     def batch(self) -> int:
@@ -183,8 +181,7 @@ class Scratch:
 
     def loss(self, module: Any, batch: Batch) -> torch.Tensor:
         """The mean, weighted where rows have weights."""
-        seen = (batch[f"tokens_{place}"] for place in range(len(self.shape.words)))
-        return self.head.mean_loss(module(batch["x"], *seen), batch)
+        return texts.loss(self.head, module, batch)
 
     def weight(self, batch: Batch) -> float:
         """Rows, or their weights."""
