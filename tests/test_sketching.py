@@ -1,7 +1,9 @@
 """What is found out of networks before the plan is made, in whole lines over small pictures."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import drawn
@@ -116,11 +118,27 @@ def test_a_short_time_budget_does_without(planned):
     assert [each["what"] for each in lines(done, "skip") if each["stage"] == "plan"] == ["networks"]
 
 
-@pytest.mark.alone
-def test_a_look_keeps_to_the_memory_of_a_worker(planned):
-    done = planned(time="300s", budget={"memory": "2GB"})
-    assert networks(done)[0]["parameters"] is not None
-    assert done.records[3].meter.peak_bytes < 10**9
+def test_a_look_keeps_to_the_memory_of_a_worker(source, tmp_path):
+    """In a process of its own: the peak of this one is that of every test before."""
+    asked = [sys.executable, "-m", "forgeline", "run", str(source), "--target", "label", "--until", "plan", "--json"]
+    asked += ["--time", "300s", "--set", "budget.memory=2GB", "--set", f"train.families={toml(['linear', NET])}"]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((Path(json.loads(done.stdout)["folder"]) / "04-plan.json").read_text())
+    sheet = next(each for each in record["tables"] if each["title"] == "Networks")
+    assert sheet["rows"][0][sheet["columns"].index("parameters")] is not None
+    assert record["meter"]["peak_bytes"] < 10**9
+
+
+def toml(families):
+    """A list of families as a spec holds it."""
+    parts = [json.dumps(each) if isinstance(each, str) else inline(each) for each in families]
+    return f"[{', '.join(parts)}]"
+
+
+def inline(part):
+    """An inline table."""
+    return "{" + ", ".join(f"{name} = {json.dumps(value)}" for name, value in part.items()) + "}"
 
 
 def test_a_network_that_does_not_fit_says_so(planned):
